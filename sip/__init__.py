@@ -1,0 +1,1 @@
+"""Calls, media and message summaries over SIP. Knows nothing of voicemail."""

@@ -1,0 +1,86 @@
+"""All that a conversation sees of a call."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from sip.invite import Invite
+
+Sound = str | Path
+"""Something to play: the name of a prompt, or an 8 kHz mono WAV file (PCM16, mu-law or A-law)."""
+
+
+class HungUp(Exception):
+    """The caller has gone. Any verb of a Call may raise it; the conversation's runner catches it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What was recorded: a complete WAV file on disk (mu-law, 8 kHz), its length, why it ended."""
+
+    path: Path
+    seconds: float
+    ended_by: str
+    """"key", "silence", "limit" or "hang-up"."""
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordLimits:
+    """All in seconds. `silence` ends a recording after so much quiet, 0 never does."""
+
+    longest: float = 300.0
+    silence: float = 10.0
+    keys: str = "#"
+    """Keys that end the recording; others are ignored."""
+
+
+class Call(Protocol):
+    """A call in progress. Digits pressed early are kept for the next `ask`, as experts type ahead.
+
+    Every verb raises HungUp when the caller has gone, except `record`, which returns what there is
+    with `ended_by == "hang-up"` (the next verb raises).
+    """
+
+    @property
+    def invite(self) -> Invite: ...
+
+    async def answer(self) -> None:
+        """Pick up (200). Returns when audio flows. A second call does nothing."""
+
+    async def reject(self, code: int, reason: str = "") -> None:
+        """Refuse before answering, e.g. 404 or 503."""
+
+    async def play(self, *sounds: Sound, until: str = "") -> str:
+        """Play to the end, without a gap between sounds. A key of `until` stops it and is returned
+        ("" when none came). An unknown prompt or an unreadable file is skipped and logged."""
+
+    async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
+        """Play, then wait `wait` seconds for one key out of `keys`. Any key interrupts. "" means
+        silence; a key outside `keys` is returned as "?" so that the menu can say it is wrong."""
+
+    async def digits(self, *sounds: Sound, most: int, wait: float = 5.0, secret: bool = False) -> str:
+        """Play, then collect up to `most` digits, ended by `#` or `wait` seconds of silence after
+        the last one. "*" alone cancels and is returned as "*". `secret` keeps them out of logs."""
+
+    async def record(self, path: Path, limits: RecordLimits) -> Recording:
+        """Record to `path` (created; its directory must exist) until a key, silence, the limit or
+        hang-up. Fsyncs the growing file at least every second. The file is complete (WAV sizes
+        right) and fsynced when this returns."""
+
+    async def hang_up(self) -> None:
+        """End the call (BYE). Does nothing when it has ended."""
+
+
+Handler = Callable[[Call], Awaitable[None]]
+"""Runs one call from INVITE to BYE, in the worker's asyncio thread."""
+
+Session = Callable[[int], AbstractAsyncContextManager[Handler]]
+"""Opens what a worker needs (database, spool) for slot n and gives the handler of its calls."""
+
+Prompts = Callable[[str], Path | None]
+"""Finds the file of a prompt by name; None when there is none (it is then skipped and logged)."""
+
+Playlist = Sequence[Sound]

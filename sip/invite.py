@@ -1,0 +1,42 @@
+"""Who was called, by whom, and why: the values a conversation may know of an INVITE."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """Why a call was forwarded (RFC 4458 section 2, RFC 5806 section 5)."""
+
+    UNKNOWN = "unknown"
+    BUSY = "busy"
+    NO_REPLY = "no-reply"
+    UNCONDITIONAL = "unconditional"
+    DEFLECTION = "deflection"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Redirection:
+    """One forwarding: the number that was called first, and why it did not answer."""
+
+    number: str
+    reason: Reason = Reason.UNKNOWN
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Invite:
+    """An INVITE reduced to what routing needs. Numbers are the user parts, percent-decoded.
+
+    `redirections` are in the order in which the call travelled: the first entry is the party that
+    was called originally. `source` is the address the edge saw ("udp:192.0.2.7:5060"), taken from
+    its own header and never from the caller's.
+    """
+
+    call_id: str
+    dialled: str
+    caller: str
+    caller_name: str = ""
+    redirections: tuple[Redirection, ...] = ()
+    asserted: str = ""
+    source: str = ""
