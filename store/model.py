@@ -20,7 +20,7 @@ class User:
     pin_hash: str = field(default="", repr=False)
     language: str = "en"
     lamps: tuple[str, ...] = ()
-    """Names of the trunks on which this user's message lamp is lit."""
+    """Trunks on which this user's message lamp is lit, by name; empty: all that have lamps."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,228 @@
+"""One TOML file per node. Every key is checked; an unknown or wrong one is an error with its line.
+
+`docs/node.toml` style comments live in `EXAMPLE` below, the one commented file there is: `voicemail
+config example` prints it, and a test holds it equal to the defaults of the model.
+"""
+
+import re
+import tomllib
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from voicemail.errors import ConfigError
+
+Network = IPv4Network | IPv6Network
+
+
+def _network(text: str) -> str:
+    """Checked here, so that a mistake is told with its line; kept as text, as it goes to the edge."""
+    ip_network(text, strict=False)
+    return text
+
+
+NetworkText = Annotated[str, AfterValidator(_network)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Node(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")
+    address: str
+    directory: str
+    user: str = "voicemail"
+
+
+class Cluster(Section):
+    port: Port = 5065
+    change_status_automatically: bool = True
+
+
+class Sip(Section):
+    port: Port = 5060
+    pilot: str = Field("5000", pattern=r"^[0-9+*#A-Za-z._-]+$")
+    domain: str = ""
+    workers: int = Field(16, ge=1, le=28)
+    calls_per_worker: int = Field(4, ge=1)
+    worker_port: Port = 6000
+    rtp_port: Port = 20000
+    allowed_networks: tuple[NetworkText, ...] = Field((), strict=False)
+    calls_per_second_per_worker: int = Field(12, ge=1, le=16)
+    requests_per_second_per_source: int = Field(200, ge=1)
+
+
+class Trunk(Section):
+    name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
+    addresses: tuple[NetworkText, ...] = Field(strict=False, min_length=1)
+    lamp_uri: str = ""
+    lamp_headers: dict[str, str] = {}
+    lamp_body_account: str = ""
+    keep_rtp: bool = False
+
+
+class Store(Section):
+    port: Port = 5432
+    bindir: str = ""
+    dsn: str = ""
+    wait_for_peer: float = Field(1.0, gt=0, le=10, strict=False)
+
+
+class Mail(Section):
+    host: str = ""
+    port: Port = 25
+    tls: bool = False
+    user: str = ""
+    password_file: str = ""
+    sender: str = "voicemail@localhost"
+    message_id_domain: str = "voicemail.invalid"
+    timeout: float = Field(20.0, gt=0, strict=False)
+
+
+class Recording(Section):
+    longest: float = Field(300.0, gt=1, strict=False)
+    shortest: float = Field(1.0, ge=0, strict=False)
+    silence: float = Field(10.0, ge=0, strict=False)
+    least_free_megabytes: int = Field(200, ge=1)
+
+
+class Pin(Section):
+    failures: int = Field(3, ge=1)
+    window_minutes: int = Field(30, ge=1)
+    lock_minutes: int = Field(30, ge=1)
+    shortest: int = Field(6, ge=3)
+
+
+class Config(Section):
+    node: Node
+    cluster: Cluster = Cluster()
+    sip: Sip = Sip()
+    trunk: tuple[Trunk, ...] = Field((), strict=False)
+    store: Store = Store()
+    mail: Mail = Mail()
+    recording: Recording = Recording()
+    pin: Pin = Pin()
+
+    @property
+    def directory(self) -> Path:
+        return Path(self.node.directory)
+
+    @property
+    def run_directory(self) -> Path:
+        return self.directory / "run"
+
+
+EXAMPLE = """\
+# Tandem: the configuration of one node. Every key may be left out but those of [node].
+
+[node]
+name = "vm1"                      # shown in status and logs
+address = "192.0.2.11"            # where phones, trunks and the peer reach this node
+directory = "/var/lib/voicemail"  # database, spool, certificates, secrets
+user = "voicemail"                # whom PostgreSQL runs as, when the node is started by root
+
+[cluster]
+port = 5065                       # keep-alives and joining, TLS
+change_status_automatically = true
+
+[sip]
+port = 5060                       # UDP and TCP
+pilot = "5000"                    # the number that users dial and PBXs forward to
+domain = ""                       # in URIs we make; "" is the address
+workers = 16                      # processes that take calls, at most 28
+calls_per_worker = 4              # the pjsua2 wheel takes no more than 4
+worker_port = 6000                # loopback only; one port a worker, counted upward
+rtp_port = 20000                  # 40 UDP ports a worker, counted upward
+allowed_networks = []             # who may call besides the trunks, e.g. ["192.168.0.0/16"]
+calls_per_second_per_worker = 12
+requests_per_second_per_source = 200
+
+# One block for each PBX. Its addresses may call, and its lamps can be lit.
+# [[trunk]]
+# name = "pbx"
+# addresses = ["192.0.2.5"]
+# lamp_uri = "sip:mwi-{extension}@192.0.2.5"    # request URI of the NOTIFY; "" for no lamps
+# lamp_headers = { "X-VM-Mailbox" = "{extension}" }
+# lamp_body_account = "sip:{extension}@192.0.2.5"   # Message-Account line; "" for none
+# keep_rtp = false                # true for a PBX that hangs up on calls without RTP
+
+[store]
+port = 5432                       # of this node's own PostgreSQL
+bindir = ""                       # "" finds a system server >= 16, else the wheel's
+dsn = ""                          # one external PostgreSQL instead, e.g. "postgresql://vm@db/vm"
+wait_for_peer = 1.0               # seconds a deposit waits for the peer's disk
+
+[mail]
+host = ""                         # smart host for notifications; "" sends none
+port = 25
+tls = false                       # STARTTLS required
+user = ""
+password_file = ""
+sender = "voicemail@localhost"
+message_id_domain = "voicemail.invalid"
+timeout = 20.0                    # seconds
+
+[recording]
+longest = 300.0                   # seconds
+shortest = 1.0
+silence = 10.0                    # ends a recording; 0 never does
+least_free_megabytes = 200        # with less, callers are told before the tone
+
+[pin]
+failures = 3                      # wrong PINs within the window, over both nodes ...
+window_minutes = 30
+lock_minutes = 30                 # ... lock sign-in for so long
+shortest = 6
+"""
+
+
+def parse(text: str, name: str = "configuration") -> Config:
+    """Read a configuration. Raises ConfigError with `name`, the line and the key."""
+    try:
+        return Config.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{name}: {error}") from None
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(text, name, dict(e)) for e in error.errors())) from None
+
+
+def load(path: Path) -> Config:
+    """Read a node's file. Raises ConfigError, also when the file cannot be read."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: {getattr(error, 'strerror', None) or error}") from None
+    return parse(text, str(path))
+
+
+def _explain(text: str, name: str, error: dict[str, Any]) -> str:
+    where = tuple(error["loc"])
+    dotted = ".".join(str(part) for part in where)
+    said = {"extra_forbidden": "there is no such key", "missing": "it is missing"}.get(
+        error["type"], error["msg"]
+    )
+    return f"{name}, line {line_of(text, where)}: {dotted}: {said}"
+
+
+def line_of(text: str, where: tuple[str | int, ...]) -> int:
+    """Line (from 1) of a key in TOML text: its own where it is written, else its section's, else 1.
+
+    tomllib keeps no positions; our files use plain `[section]` and `[[section]]` headers only."""
+    section, index, header, seen = str(where[0]), 0, 1, -1
+    if len(where) > 1 and isinstance(where[1], int):
+        index = where[1]
+    key = next((str(part) for part in where[1:] if isinstance(part, str)), "")
+    inside = False
+    own = re.compile(rf"\s*[\"']?{re.escape(key or section)}[\"']?\s*[=.]")
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*\[+\s*([^\]\s]+)\s*\]+", line):
+            inside = found[1] == section
+            seen += inside
+            header = number if inside and seen == index else header
+        elif (not key or (inside and seen == index)) and own.match(line):
+            return number
+    return header
