@@ -1,0 +1,1 @@
+"""Two nodes, one cluster: who is Primary, and how the nodes know of one another."""

@@ -1,0 +1,162 @@
+"""Who does what: the Server Role Manager's decision, as a table.
+
+A `View` is all that a decision may look at. The manager builds a new one at every tick from what
+this node knows: its own status and health, and the last keep-alive of the peer. `decide` takes the
+first rule that holds. It keeps nothing, so the same view always gives the same answer, on both nodes.
+
+The statuses and words are Unity Connection's. Unlike there, Replicating Data and Split Brain
+Recovery refuse no call. What does not fit in the table: how long a silence must last before the
+peer counts as silent (`keepalive.py`), and that a Primary's duties stop by themselves when their
+lease is not renewed (`primary/lease.py`), so a node that was frozen does no harm before it decides.
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class Status(StrEnum):
+    PRIMARY = "Primary"
+    SECONDARY = "Secondary"
+    DEACTIVATED = "Deactivated"
+    NOT_FUNCTIONING = "Not Functioning"
+    STARTING = "Starting"
+    REPLICATING_DATA = "Replicating Data"
+    SPLIT_BRAIN_RECOVERY = "Split Brain Recovery"
+
+
+S = Status
+
+
+class View(NamedTuple):
+    """All that a decision may look at."""
+
+    me: Status
+    peer: Status | None
+    """None: no keep-alive from the other node within the limit."""
+    publisher: bool
+    """This node is the publisher, which wins ties."""
+    alone: bool = False
+    """No other node has joined the cluster."""
+    ready: bool = True
+    """Calls can be answered here: edge and workers are up."""
+    calls_work: bool = True
+    """False once edge or workers have failed for longer than a restart takes."""
+    duties_work: bool = True
+    """The services that a Primary needs (database, notifier) are up."""
+    peer_duties_work: bool = True
+    sought: bool = True
+    """The peer was listened for long enough to call its absence silence."""
+    merged: bool = True
+    """Both stores hold what either took alone."""
+    automatic: bool = True
+    """Server status may change without an operator."""
+
+
+class Rule(NamedTuple):
+    become: Status
+    because: str
+    when: Callable[[View], bool]
+
+
+SERVING = frozenset({S.PRIMARY, S.SECONDARY, S.REPLICATING_DATA, S.SPLIT_BRAIN_RECOVERY})
+OUT_OF_SERVICE = frozenset({S.NOT_FUNCTIONING, S.DEACTIVATED})
+
+
+def _degraded(v: View) -> bool:
+    return not v.duties_work and v.peer_duties_work and v.peer in SERVING
+
+
+def _held(v: View) -> bool:
+    return not v.automatic and v.me in (S.PRIMARY, S.SECONDARY)
+
+
+RULES = (  # the first whose `when` holds decides
+    Rule(S.DEACTIVATED, "an administrator deactivated it", lambda v: v.me is S.DEACTIVATED),
+    Rule(
+        S.STARTING,
+        "its services are starting",
+        lambda v: v.me in (S.STARTING, S.NOT_FUNCTIONING) and not v.ready,
+    ),
+    Rule(S.NOT_FUNCTIONING, "no call can be answered here", lambda v: not v.calls_work),
+    Rule(S.PRIMARY, "no other node has joined", lambda v: v.alone),
+    Rule(
+        S.STARTING,
+        "the other node is being looked for",
+        lambda v: v.me in (S.STARTING, S.NOT_FUNCTIONING) and v.peer is None and not v.sought,
+    ),
+    Rule(S.SECONDARY, "a service that the Primary needs is down here", _degraded),
+    Rule(
+        S.SPLIT_BRAIN_RECOVERY,
+        "both have been Primary",
+        lambda v: v.me is S.PRIMARY and v.peer is S.PRIMARY,
+    ),
+    Rule(
+        S.SPLIT_BRAIN_RECOVERY,
+        "the publisher found that both have been Primary",
+        lambda v: v.me is S.PRIMARY and v.peer is S.SPLIT_BRAIN_RECOVERY and not v.publisher,
+    ),
+    Rule(
+        S.SPLIT_BRAIN_RECOVERY,
+        "the two stores are not merged yet",
+        lambda v: v.me is S.SPLIT_BRAIN_RECOVERY and v.peer in SERVING and not v.merged,
+    ),
+    Rule(
+        S.PRIMARY,
+        "the stores are merged and it is the publisher",
+        lambda v: v.me is S.SPLIT_BRAIN_RECOVERY and v.publisher,
+    ),
+    Rule(
+        S.SECONDARY,
+        "the stores are merged and the publisher comes first",
+        lambda v: v.me is S.SPLIT_BRAIN_RECOVERY and v.peer in SERVING,
+    ),
+    Rule(
+        S.REPLICATING_DATA,
+        "it is receiving what it missed",
+        lambda v: v.me in (S.STARTING, S.REPLICATING_DATA) and v.peer is S.PRIMARY and not v.merged,
+    ),
+    Rule(S.PRIMARY, "it is Primary already", lambda v: v.me is S.PRIMARY),
+    Rule(S.SECONDARY, "automatic change is switched off", _held),
+    Rule(S.PRIMARY, "the other node is silent", lambda v: v.peer is None),
+    Rule(S.PRIMARY, "the other node is out of service", lambda v: v.peer in OUT_OF_SERVICE),
+    Rule(S.SECONDARY, "the other node is Primary", lambda v: v.peer is S.PRIMARY),
+    Rule(
+        S.PRIMARY,
+        "the other node cannot do the Primary's work",
+        lambda v: v.duties_work and not v.peer_duties_work,
+    ),
+    Rule(S.PRIMARY, "no node is Primary and it is the publisher", lambda v: v.publisher),
+    Rule(S.SECONDARY, "the publisher comes first", lambda v: True),
+)
+
+
+def decide(view: View) -> Rule:
+    """The rule for this view: the status to take and the reason to log."""
+    return next(rule for rule in RULES if rule.when(view))
+
+
+SERVICES: dict[str, frozenset[Status]] = {
+    "database": frozenset(Status),
+    "role manager": frozenset(Status),
+    "calls": SERVING | {S.STARTING},
+    "duties": frozenset({S.PRIMARY, S.SPLIT_BRAIN_RECOVERY}),
+}
+"""Which service runs in which status. In Split Brain Recovery the duties run on the publisher only
+(`has_duties`). A starting node answers calls as soon as a worker is up: the edge sees to that."""
+
+
+def has_duties(status: Status, publisher: bool) -> bool:
+    """Whether a node in this status does the Primary's work."""
+    return status in SERVICES["duties"] and (status is S.PRIMARY or publisher)
+
+
+def answers_calls(status: Status) -> bool:
+    return status in SERVICES["calls"]
+
+
+def next_epoch(seen: int, number: int) -> int:
+    """The next epoch above `seen` for node `number` (1 or 2): odd ones are node 1's, even ones
+    node 2's, so no two nodes ever take the same."""
+    epoch = seen + 1
+    return epoch if epoch % 2 == number % 2 else epoch + 1
