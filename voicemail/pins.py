@@ -1,0 +1,82 @@
+"""PINs: how they are kept, compared, made up and refused.
+
+A PIN has some 20 bits, so no hash protects it from somebody who holds the database; the lockout is what
+guards it on the telephone. Argon2id is therefore set for peaks of sign-ins: 8 MiB and three passes cost
+10 ms of one core (the library's default: 187 ms and 64 MiB), and a worker compares one PIN at a time.
+"""
+
+import asyncio
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+_HASHER = PasswordHasher(time_cost=3, memory_cost=8 * 1024, parallelism=1)
+
+
+@cache
+def _thread() -> ThreadPoolExecutor:
+    """Made at first use: a thread must not exist before the zygote forks."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="pin")
+
+
+def hashed(pin: str) -> str:
+    """An Argon2id hash with a salt of its own, to be kept as `User.pin_hash`."""
+    return _HASHER.hash(pin)
+
+
+@cache
+def _nobodys() -> str:
+    """Compared when there is no hash, so that "no such user" takes as long as "wrong PIN"."""
+    return hashed(secrets.token_hex(16))
+
+
+def is_right(pin_hash: str, pin: str) -> bool:
+    """Compare. Takes some 10 ms; False also without a hash or with a damaged one."""
+    try:
+        return _HASHER.verify(pin_hash or _nobodys(), pin) and bool(pin_hash)
+    except (VerificationError, InvalidHashError):
+        return False
+
+
+async def compare(pin_hash: str, pin: str) -> bool:
+    """`is_right` in a thread, one at a time: other calls of this worker go on meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(_thread(), is_right, pin_hash, pin)
+
+
+def made_up(extension: str, length: int) -> str:
+    """A random PIN of `length` (at least 4) digits that the policy does not refuse."""
+    while True:
+        pin = "".join(secrets.choice("0123456789") for _ in range(length))
+        if not why_refused(pin, extension, shortest=length):
+            return pin
+
+
+def why_refused(pin: str, extension: str, *, shortest: int, previous: str = "") -> str:
+    """Why a PIN may not be used, in words; "" when it may (functions.md section 8, PIN policy)."""
+    reasons = (
+        (not (pin.isascii() and pin.isdigit()), "a PIN is made of digits"),
+        (len(pin) < shortest, f"a PIN has at least {shortest} digits"),
+        (len(set(pin)) < 3, "it has fewer than three different digits"),
+        (_is_sequence(pin), "its digits follow one another"),
+        (any(digit * 3 in pin for digit in "0123456789"), "a digit comes three times in a row"),
+        (_holds(pin, extension), "it contains the extension, forwards or backwards"),
+        (_is_next_to(pin, previous), "it is next to the previous PIN"),
+    )
+    return next((reason for refused, reason in reasons if refused), "")
+
+
+def _is_sequence(pin: str) -> bool:
+    steps = {(ord(b) - ord(a)) % 10 for a, b in zip(pin, pin[1:], strict=False)}
+    return steps in ({1}, {9})
+
+
+def _holds(pin: str, extension: str) -> bool:
+    return bool(extension) and (extension in pin or extension[::-1] in pin)
+
+
+def _is_next_to(pin: str, previous: str) -> bool:
+    both = pin.isdigit() and previous.isdigit() and len(pin) == len(previous)
+    return both and abs(int(pin) - int(previous)) <= 1
