@@ -25,3 +25,15 @@ class RequestFailed(SipError):
 
 class BadMessage(SipError):
     """A SIP header or body that cannot be read; says which one."""
+
+
+class BadSound(SipError):
+    """Not a sound that can be played: empty, damaged, or in a format we do not know; says why."""
+
+
+class EdgeFailed(SipError):
+    """The edge cannot be described by these settings, or its control socket did not answer."""
+
+    def __init__(self, message: str, *, retry: bool = False) -> None:
+        super().__init__(message)
+        self.retry = retry
