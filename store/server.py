@@ -12,6 +12,7 @@ import shutil
 import signal
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -150,7 +151,7 @@ class PostgresServer:
         )
 
     def link_conninfo(self, host: str, port: int, password: str) -> str:
-        """How this node's subscription connects to the peer's server: TLS verify-full with our certificate."""
+        """How this node's subscription connects to the peer's server: TLS verify-full, our certificate."""
         data = self.settings.data.absolute()
         return make_conninfo(
             host=host,
@@ -160,9 +161,9 @@ class PostgresServer:
             password=password,
             connect_timeout=3,
             sslmode="verify-full",
-            sslrootcert=data / "ca.pem",
-            sslcert=data / "server.pem",
-            sslkey=data / "server.key",
+            sslrootcert=str(data / "ca.pem"),
+            sslcert=str(data / "server.pem"),
+            sslkey=str(data / "server.key"),
         )
 
     def wait_ready(self, timeout: float = 30.0) -> None:
@@ -226,7 +227,16 @@ class PostgresServer:
     def _initdb(self, data: Path) -> None:
         # The built-in locale needs no system locale and sorts alike on both nodes (from 17).
         builtin = ["--locale-provider=builtin"] if major(self.bindir) > OLDEST else []
-        command = [*as_user(self.user), self.bindir / "initdb", "-D", data, "-U", "postgres", "-E", "UTF8"]
+        command: list[str | Path] = [
+            *as_user(self.user),
+            self.bindir / "initdb",
+            "-D",
+            data,
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+        ]
         secret = self.sockets / "initdb.password"
         self._write(secret, self.settings.passwords.postgres.encode() + b"\n")
         try:
@@ -323,10 +333,8 @@ def _working_in(folder: Path) -> list[int]:
 
 
 def _kill(pid: int, ending: signal.Signals) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.kill(pid, ending)
-    except ProcessLookupError:
-        pass
 
 
 def _wait_gone(folder: Path, timeout: float) -> None:
