@@ -40,3 +40,5 @@ class Invite:
     redirections: tuple[Redirection, ...] = ()
     asserted: str = ""
     source: str = ""
+    trunk: str = ""
+    """The trunk that the edge found for `source`; "" for a caller from an allowed network."""
