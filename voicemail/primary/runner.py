@@ -1,0 +1,318 @@
+"""Runs the outbox: the thin shell around agenda.py.
+
+It waits for the store's wakes, for what the supervisor tells, and for moments that come by themselves;
+then it fetches what is due, starts jobs, and has the store record how they ended. It acts only while
+its lease holds; every call to the store carries the epoch, and the first `Fenced` stops all at once.
+
+One race needs care: an item that is recorded as done while `due` is being answered may still be in
+that answer. So an item stays `recent` until a fetch that began after its end has been seen through.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from datetime import timedelta
+from uuid import UUID
+
+import structlog
+
+from store.api import Store
+from store.errors import Fenced, Unavailable
+from store.model import Work
+from voicemail.primary.agenda import (
+    STORE_REST,
+    Agenda,
+    Done,
+    Job,
+    Outcome,
+    Postpone,
+    Recovered,
+    Step,
+    Verdict,
+)
+from voicemail.primary.backoff import PATIENCE
+from voicemail.primary.clock import Clock
+from voicemail.primary.handler import Handler
+from voicemail.primary.lease import LONG_AGO, Lease, NotPrimary, Permit
+
+PAGE = 100
+"""Items fetched beyond those in hand."""
+USERS_REST = 2.0
+"""Seconds between two readings of all users, so that an import of thousands reads few times."""
+LEAST_WAIT = 1.0
+"""Seconds to the next look at postponed items, some of which may be in hand at the moment."""
+USER_TABLES = ("", "user_account")
+OUTBOX_TABLES = ("", "outbox")
+
+log = structlog.get_logger()
+
+
+class Runner:
+    """One for the process. `lease` says whether this node may act; `tell` renews and revokes it."""
+
+    def __init__(
+        self, store: Store, handlers: Mapping[Work, Handler], agenda: Agenda, clock: Clock, lease: Lease
+    ) -> None:
+        self._store, self._handlers, self._agenda, self._clock = store, handlers, agenda, clock
+        self.lease = lease
+        self._bell = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._by_lane: dict[str, Handler] = {}
+        self._again_at: dict[str, float] = {}
+        self._recent: set[UUID] = set()
+        self._epoch: int | None = None
+        self._fetch_at: float | None = None
+        self._retry_at: float | None = None
+        self._users_at: float | None = None
+        self._users_read = LONG_AGO
+        self._rest_until = LONG_AGO
+        self._away = False
+
+    # -- told from outside -----------------------------------------------------------------------
+
+    def renew(self, epoch: int, written: float) -> None:
+        """The supervisor said at `written` (monotonic) that this node is Primary."""
+        held = self.lease.valid(self._clock.monotonic())
+        before, self.lease = self.lease, self.lease.renew(epoch, written)
+        if not held or before.epoch != self.lease.epoch:
+            self._bell.set()
+
+    def revoke(self) -> None:
+        """The supervisor said that this node is not Primary."""
+        if self.lease.valid(self._clock.monotonic()):
+            log.info("duty over", epoch=self.lease.epoch)
+        self.lease = self.lease.revoke()
+        self._bell.set()
+
+    def wake(self) -> None:
+        """Something the handlers look at has changed (a destination came or went)."""
+        self._bell.set()
+
+    def resync(self) -> None:
+        """Send every lamp again, paced."""
+        self._again_at = dict.fromkeys(self._again_at, self._clock.monotonic())
+        self._bell.set()
+
+    # -- the loop --------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._listen())
+                group.create_task(self._serve())
+        finally:
+            self._cancel_tasks()
+
+    async def _listen(self) -> None:
+        async for table in self._store.changes():
+            now = self._clock.monotonic()
+            if table in OUTBOX_TABLES:
+                self._fetch_at = now
+            if table in USER_TABLES and self._users_at is None:
+                self._users_at = max(now, self._users_read + USERS_REST)
+            if self.lease.valid(now):
+                self._bell.set()
+
+    async def _serve(self) -> None:
+        while True:
+            self._bell.clear()
+            moment = await self._turn()
+            await self._clock.sleep_until(moment, self._bell)
+
+    async def _turn(self) -> float | None:
+        """Everything that is to be done now; says until when there is nothing more."""
+        now = self._clock.monotonic()
+        if not self.lease.valid(now):
+            self._agenda.clear()
+            self._epoch = None
+            return None
+        try:
+            if now >= self._rest_until:
+                await self._catch_up(now)
+        except Fenced:
+            self._fenced()
+            return None
+        except Unavailable as error:
+            self._store_away(str(error))
+        now = self._clock.monotonic()
+        for job in self._agenda.ready(now):
+            self._spawn(self._perform(job, self._by_lane[job.lane], self.lease.epoch))
+        return self._next_moment(now)
+
+    def _next_moment(self, now: float) -> float | None:
+        mine = (self._fetch_at, self._retry_at, self._users_at, *self._again_at.values())
+        moments = [max(m, self._rest_until) for m in mine if m is not None]
+        work = self._agenda.wake_at(now)
+        return min([*moments, work] if work is not None else moments, default=None)
+
+    async def _catch_up(self, now: float) -> None:
+        if self._epoch != self.lease.epoch:
+            await self._take_over(now)
+        self._arrange_lanes(now)
+        if self._users_at is not None and now >= self._users_at:
+            await self._refresh(now)
+        if any(moment is not None and now >= moment for moment in (self._fetch_at, self._retry_at)):
+            await self._fetch(now)
+        for lane in [lane for lane, moment in self._again_at.items() if now >= moment]:
+            self._send_again(lane, now)
+
+    async def _take_over(self, now: float) -> None:
+        """The first act under a new epoch: whatever is older is refused from here on."""
+        epoch = self.lease.epoch
+        await self._store.outbox.fence(epoch)
+        self._agenda.clear()
+        self._epoch = epoch
+        self._fetch_at = self._retry_at = self._users_at = now
+        self._again_at = dict.fromkeys(self._again_at, now)
+        log.info("on duty", epoch=epoch)
+
+    def _arrange_lanes(self, now: float) -> None:
+        wanted = {name: handler for handler in self._handlers.values() for name in handler.lanes()}
+        for name in self._by_lane.keys() - wanted.keys():
+            log.info("destination gone", lane=name)
+            self._act(self._agenda.close_lane(name), self.lease.epoch)
+            self._again_at.pop(name, None)
+        for name in wanted.keys() - self._by_lane.keys():
+            settings = wanted[name].lanes()[name]
+            lamps = settings.every is not None
+            self._agenda.open_lane(name, limit=settings.limit, room=settings.room, lamps=lamps)
+            if lamps:
+                self._again_at[name] = now
+            log.info("destination", lane=name)
+        self._by_lane = wanted
+
+    async def _refresh(self, now: float) -> None:
+        for handler in self._handlers.values():
+            for lane, subject in await handler.refresh():
+                self._agenda.reassert(lane, (subject,))
+        self._users_at, self._users_read = None, now
+
+    async def _fetch(self, now: float) -> None:
+        """Take what is due into the agenda, page by page."""
+        more, self._fetch_at = True, None  # a wake that comes meanwhile sets it again
+        while more:
+            seen_through, limit = set(self._recent), PAGE + self._agenda.in_hand
+            due = await self._store.outbox.due(self._clock.now(), self.lease.epoch, limit)
+            for item in due:
+                if not self._agenda.holds(item) and item.id not in self._recent:
+                    plan = await self._handlers[item.kind].plan(item)
+                    self._act(self._agenda.add(item, plan, self._clock.monotonic()), self.lease.epoch)
+            self._recent -= seen_through
+            more = len(due) == limit
+        self._away = False
+        if self._retry_at is not None and now >= self._retry_at:
+            self._retry_at = await self._next_due()
+
+    async def _next_due(self) -> float | None:
+        moment = await self._store.outbox.next_due()
+        if moment is None:
+            return None
+        wait = (moment - self._clock.now()).total_seconds()
+        return self._clock.monotonic() + max(wait, LEAST_WAIT)
+
+    def _send_again(self, lane: str, now: float) -> None:
+        handler = self._by_lane[lane]
+        every = handler.lanes()[lane].every
+        subjects = tuple(handler.subjects(lane))
+        self._agenda.reassert(lane, subjects)
+        log.info("lamps sent again", lane=lane, lamps=len(subjects))
+        self._again_at.pop(lane)
+        if every is not None:
+            self._again_at[lane] = now + every
+
+    def _store_away(self, why: str) -> None:
+        if not self._away:
+            log.warning("the store does not answer: nothing is sent", why=why)
+        self._away = True
+        self._fetch_at = self._rest_until = self._clock.monotonic() + STORE_REST
+
+    def _fenced(self) -> None:
+        """Another node is Primary under a newer epoch."""
+        log.warning("fenced: another Primary has taken over", epoch=self.lease.epoch)
+        self.lease = self.lease.refuse()
+        self._agenda.abandon()
+        self._cancel_tasks()
+        self._bell.set()
+
+    # -- jobs ------------------------------------------------------------------------------------
+
+    def _permit(self, epoch: int) -> Permit:
+        def check() -> None:
+            if self.lease.epoch != epoch or not self.lease.valid(self._clock.monotonic()):
+                raise NotPrimary("the lease is over")
+
+        return check
+
+    async def _perform(self, job: Job, handler: Handler, epoch: int) -> None:
+        try:
+            outcome = await handler.perform(job, self._permit(epoch))
+        except Fenced:
+            self._fenced()
+            return
+        except NotPrimary as error:
+            outcome = Outcome(Verdict.STOPPED, str(error))
+        except Unavailable as error:
+            outcome = Outcome(Verdict.UNKNOWN, str(error))
+            self._store_away(str(error))
+        except Exception as error:
+            log.exception("work failed unexpectedly", lane=job.lane, subject=str(job.subject))
+            outcome = Outcome(Verdict.FAILED, f"unexpected: {type(error).__name__}")
+        self._act(self._agenda.finished(job, outcome, self._clock.monotonic()), epoch)
+        self._bell.set()
+
+    def _act(self, steps: Iterable[Step], epoch: int) -> None:
+        for step in steps:
+            if isinstance(step, Recovered):
+                log.info("destination answers again", lane=step.lane)
+                self._again_at[step.lane] = self._clock.monotonic()
+            else:
+                self._spawn(self._record(self._patient(step), epoch))
+
+    def _patient(self, step: Done | Postpone) -> Done | Postpone:
+        """Work that failed for five days is given up."""
+        if isinstance(step, Postpone) and self._clock.now() - step.item.created >= PATIENCE:
+            return Done(step.item, f"given up: {step.why}")
+        return step
+
+    async def _record(self, step: Done | Postpone, epoch: int) -> None:
+        """Have the store record it, however long that takes: an item stays in hand until then, so that
+        a mail that was sent is not sent again because the store was away."""
+        item = step.item
+        while True:
+            try:
+                await self._write(step, epoch)
+                break
+            except Fenced:
+                self._fenced()
+                return
+            except Unavailable:
+                await self._clock.sleep_until(self._clock.monotonic() + STORE_REST, asyncio.Event())
+        self._recent.add(item.id)
+        self._agenda.forget(item, ended=isinstance(step, Done))
+
+    async def _write(self, step: Done | Postpone, epoch: int) -> None:
+        item = step.item
+        about = {"id": str(item.id), "kind": item.kind.value, "attempts": item.attempts + 1}
+        if isinstance(step, Done):
+            await self._store.outbox.done(item, step.result, epoch)
+            log.info("outbox item done", **about, result=step.result)
+        elif self.lease.valid(self._clock.monotonic()):
+            until = self._clock.now() + step.delay
+            await self._store.outbox.postpone(item, until, step.why)
+            self._come_back(step.delay)
+            log.info("outbox item postponed", **about, why=step.why, until=until.isoformat("T", "seconds"))
+
+    def _come_back(self, delay: timedelta) -> None:
+        moment = self._clock.monotonic() + delay.total_seconds()
+        self._retry_at = moment if self._retry_at is None else min(self._retry_at, moment)
+        self._bell.set()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _cancel_tasks(self) -> None:
+        mine = asyncio.current_task()
+        for task in self._tasks - ({mine} if mine else set()):
+            task.cancel()
