@@ -1,0 +1,429 @@
+"""The engine: all of pjsua2 in the main thread, everything else in an asyncio thread.
+
+pjsua2 aborts the process when a thread it does not know touches its objects, even when the garbage
+collector does so on that thread's behalf. Hence the shape of this file:
+
+* The main thread makes every pjsua2 object, calls every method and drops every last reference.
+* The asyncio thread sends commands: it appends one to a deque, then sends CRLF to our own SIP port.
+  The datagram ends the poll at once; up to 32 bytes are dropped unparsed. Append first, ring second,
+  drain after each poll: no command is lost.
+* Events go back by `call_soon_threadsafe`. Only numbers and text cross over, never an object of
+  pjsua2 and never an exception raised by it (its traceback holds frames that hold objects).
+* Automatic garbage collection is off; the main thread collects every 10 s.
+
+Callbacks run here: incoming call, call state, media state in the main thread; digits on a media
+thread; the end of a file on a media event thread. They only report.
+
+Guards, each against a crash that was seen:
+
+* a stopped player lives on for KEEP seconds, as its end event may be under way (SIGSEGV);
+* every call's port is connected to the null device at once: ports of calls that ended unconnected
+  are never removed from the conference and the worker answers 488 for ever;
+* `info = call.getInfo()` is kept in a name while `info.media` is read (freed memory);
+* a command that raises must not end the loop, which would cost all calls;
+* the process ends by `_exit`: destroying the library with a request pending aborts;
+* a sound shorter than a packet aborts in the player: see `sip.wav.plain`, which callers must ask.
+"""
+
+import asyncio
+import collections
+import gc
+import itertools
+import socket
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import pjsua2 as pj
+import structlog
+
+from sip.errors import EngineError
+from sip.requests import Request
+from sip.settings import EngineSettings
+
+KEEP = 0.3
+"""Seconds a stopped player lives on."""
+COLLECT_EVERY = 10.0
+"""Seconds between garbage collections."""
+CODECS = {"PCMU/8000": 200, "PCMA/8000": 190, "G722/16000": 180}
+"""Codecs we speak, with their priorities; all others are off."""
+
+Headers = Iterable[tuple[str, str]]
+
+log = structlog.get_logger()
+
+
+Listener = Callable[[int, str, Any], None]
+"""The asyncio side: receives (number of the call or 0, event, value), in the asyncio thread."""
+
+
+def with_headers(option: Any, headers: Headers) -> None:
+    """Adds headers to a pjsua2 SipTxOption."""
+    vector = pj.SipHeaderVector()
+    for name, value in headers:
+        header = pj.SipHeader()
+        header.hName, header.hValue = name, value
+        vector.append(header)
+    option.headers = vector
+
+
+class Player(pj.AudioMediaPlayer):  # type: ignore[misc]
+    """Plays one file once."""
+
+    tell: Callable[[str, Any], None]
+    serial: int
+
+    def onEof2(self) -> None:
+        self.tell("played", self.serial)
+
+
+class EngineCall(pj.Call):  # type: ignore[misc]
+    """A call as the main thread sees it. All methods but the callbacks are commands."""
+
+    engine: "Engine"
+    number: int
+    tell: Callable[[str, Any], None]
+    audio: Any = None
+    player: Any = None
+    recorder: Any = None
+    filler: Any = None
+    confirmed = False
+
+    def onCallState(self, prm: Any) -> None:
+        info = self.getInfo()
+        if info.state == pj.PJSIP_INV_STATE_CONFIRMED:
+            self.confirmed = True
+            self.tell("confirmed", None)
+        elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
+            self.engine.later(EngineCall.release, self.number)
+            self.tell("ended", int(info.lastStatusCode))
+
+    def onCallMediaState(self, prm: Any) -> None:
+        info = self.getInfo()
+        for index, media in enumerate(info.media):
+            if (media.type, media.status) == (pj.PJMEDIA_TYPE_AUDIO, pj.PJSUA_CALL_MEDIA_ACTIVE):
+                self.connect(index)
+                self.tell("media", True)
+                return
+        self.tell("media", False)
+
+    def onDtmfDigit(self, prm: Any) -> None:
+        self.tell("digit", prm.digit)
+
+    def connect(self, index: int) -> None:
+        """Join a new or resumed stream to whatever plays and records."""
+        self.audio = self.getAudioMedia(index)
+        self.audio.startTransmit(self.engine.sink)
+        for source in (self.player, self.filler):
+            if source:
+                source.startTransmit(self.audio)
+        if self.recorder:
+            self.audio.startTransmit(self.recorder)
+
+    def reply(self, code: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+        parameters = pj.CallOpParam()
+        parameters.statusCode, parameters.reason = code, reason
+        with_headers(parameters.txOption, headers)
+        self.answer(parameters)
+
+    def play(self, path: str, serial: int) -> None:
+        """`path` must be a sound that `sip.wav.plain` admits."""
+        self.stop()
+        player = Player()
+        player.tell, player.serial = self.tell, serial
+        player.createPlayer(path, pj.PJMEDIA_FILE_NO_LOOP)
+        self.player = player
+        if self.audio:
+            player.startTransmit(self.audio)
+
+    def stop(self) -> None:
+        player, self.player = self.player, None
+        if player:
+            self.engine.retire(player)
+            disconnect(player, self.audio)
+
+    def record(self, path: str) -> None:
+        recorder = pj.AudioMediaRecorder()
+        recorder.createRecorder(path, 0, 0, pj.PJMEDIA_FILE_WRITE_ULAW)
+        self.recorder = recorder
+        if self.audio:
+            self.audio.startTransmit(recorder)
+
+    def stop_recording(self) -> None:
+        """The file is complete some ms later."""
+        recorder, self.recorder = self.recorder, None
+        if recorder:
+            disconnect(self.audio, recorder)
+
+    def keep_rtp(self) -> None:
+        """Send packets all the time, silence included. EXPERIMENT"""
+        import os as _os
+
+        if _os.environ.get("KR") in ("vad", "both"):
+            info = self.getInfo()
+            for index, media in enumerate(info.media):
+                param = self.getStreamInfo(index).audCodecParam
+                param.setting.vad = False
+                self.audStreamModifyCodecParam(index, param)
+        if _os.environ.get("KR") in ("cap", "both"):
+            self.filler = self.engine.endpoint.audDevManager().getCaptureDevMedia()
+            self.filler.startTransmit(self.audio)
+
+    def dial(self, digits: str) -> None:
+        self.dialDtmf(digits)
+
+    def dial_by_info(self, digit: str) -> None:
+        """Send a digit as SIP INFO, application/dtmf-relay."""
+        parameters = pj.CallSendDtmfParam()
+        parameters.method, parameters.digits = pj.PJSUA_DTMF_METHOD_SIP_INFO, digit
+        self.sendDtmf(parameters)
+
+    def hold(self) -> None:
+        self.setHold(pj.CallOpParam(True))
+
+    def resume(self) -> None:
+        parameters = pj.CallOpParam(True)
+        parameters.opt.flag = pj.PJSUA_CALL_UNHOLD
+        self.reinvite(parameters)
+
+    def end(self) -> None:
+        self.hangup(pj.CallOpParam(True))
+
+    def release(self) -> None:
+        """The last references go here, in the main thread."""
+        for player in (self.player, self.filler):
+            if player:
+                self.engine.retire(player)
+        self.player = self.recorder = self.filler = self.audio = None
+        del self.engine.calls[self.number]
+
+
+def disconnect(source: Any, destination: Any) -> None:
+    """Stop a transmission; a port that went with its stream needs no stopping."""
+    try:
+        if source and destination:
+            source.stopTransmit(destination)
+    except pj.Error as error:
+        log.debug("port was gone already", reason=error.reason)
+
+
+class Account(pj.Account):  # type: ignore[misc]
+    """Where calls, message summaries and answers to our requests arrive."""
+
+    engine: "Engine"
+
+    def onIncomingCall(self, prm: Any) -> None:
+        self.engine.adopt(EngineCall(self, prm.callId), prm.rdata.wholeMsg)
+
+    def onMwiInfo(self, prm: Any) -> None:
+        self.engine.tell(0, "notify", prm.rdata.wholeMsg)
+
+    def onSendRequest(self, prm: Any) -> None:
+        event = prm.e.body.tsxState
+        text = event.src.rdata.wholeMsg if event.type == pj.PJSIP_EVENT_RX_MSG else ""
+        self.engine.answered(int(prm.userData), int(event.tsx.statusCode), text)
+
+
+class Engine:
+    """pjsua2 with one UDP transport. Make it and `run` it in the main thread."""
+
+    def __init__(self, settings: EngineSettings, loop: asyncio.AbstractEventLoop) -> None:
+        """Raises pj.Error when a port is in use."""
+        self.settings, self.loop = settings, loop
+        self.listener: Listener | None = None
+        self.commands: collections.deque[tuple[Callable[..., Any], tuple[Any, ...], Any]] = (
+            collections.deque()
+        )
+        self.retired: collections.deque[tuple[float, Any]] = collections.deque()
+        self.calls: dict[int, EngineCall] = {}
+        self.accounts: dict[tuple[str, str, bool], Account] = {}
+        self.numbers, self.running = itertools.count(1), True
+        self.requests: dict[int, tuple[int, Any]] = {}
+        self.bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.bell.setblocking(False)
+        self.endpoint = pj.Endpoint()
+        self.endpoint.libCreate()
+        self.endpoint.libInit(_endpoint_config(settings))
+        self.address = self._listen()
+        self.bell.connect(self.address)
+        self._prepare_media()
+        self.endpoint.libStart()
+        self.account()
+
+    def _listen(self) -> tuple[str, int]:
+        transport = pj.TransportConfig()
+        transport.boundAddress, transport.port = self.settings.sip_address, self.settings.sip_port
+        number = self.endpoint.transportCreate(pj.PJSIP_TRANSPORT_UDP, transport)
+        info = self.endpoint.transportGetInfo(number)
+        return self.settings.sip_address, int(info.localName.rpartition(":")[2])
+
+    def _prepare_media(self) -> None:
+        self.endpoint.audDevManager().setNullDev()
+        self.sink = self.endpoint.audDevManager().getPlaybackDevMedia()
+        for name in [codec.codecId for codec in self.endpoint.codecEnum2()]:
+            self.endpoint.codecSetPriority(name, CODECS.get(name.rpartition("/")[0], 0))
+
+    def account(self, identity: str = "", route: str = "", subscribe: bool = False) -> Account:
+        """The account that sends as `identity` by way of `route` (a loose-route URI); made on first
+        use. With `subscribe` it subscribes to the message summary of `identity`."""
+        identity = identity or self.settings.identity or "sip:vm@{}:{}".format(*self.address)
+        key = (identity, route, subscribe)
+        if key not in self.accounts:
+            account = Account()
+            account.engine = self
+            account.create(_account_config(self.settings, *key), not self.accounts)
+            self.accounts[key] = account
+        return self.accounts[key]
+
+    # ---- towards asyncio
+
+    def tell(self, number: int, event: str, value: Any) -> None:
+        """Any thread: report an event."""
+        self._soon(self._heard, number, event, value)
+
+    def _heard(self, number: int, event: str, value: Any) -> None:
+        if self.listener:
+            self.listener(number, event, value)
+
+    def _soon(self, function: Callable[..., Any], *arguments: Any) -> None:
+        try:
+            self.loop.call_soon_threadsafe(function, *arguments)
+        except RuntimeError:
+            log.debug("the asyncio thread has ended")
+
+    # ---- from asyncio
+
+    async def submit(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run `function(engine, *arguments)` in the main thread. Raises EngineError."""
+        future = self.loop.create_future()
+        self.commands.append((function, arguments, future))
+        self.ring()
+        return await future
+
+    async def command(self, method: Callable[..., Any], number: int, *arguments: Any) -> Any:
+        """Run a method of EngineCall in the main thread. Raises EngineError."""
+        return await self.submit(_on_call, method, number, *arguments)
+
+    def later(self, method: Callable[..., Any], number: int) -> None:
+        """From a callback: run a method of EngineCall when the poll is over."""
+        self.commands.append((_on_call, (method, number), None))
+
+    def ring(self) -> None:
+        """End the poll. A full socket buffer means that it is about to end anyway."""
+        try:
+            self.bell.send(b"\r\n")
+        except OSError as error:
+            log.debug("doorbell failed", reason=str(error))
+
+    def stop(self) -> None:
+        """Any thread: let `run` return."""
+        self.running = False
+        self.ring()
+
+    # ---- the main thread
+
+    def adopt(self, call: EngineCall, invite: str) -> int:
+        call.engine, call.number = self, next(self.numbers)
+        number = call.number
+        call.tell = lambda event, value: self.tell(number, event, value)
+        self.calls[number] = call
+        if invite:
+            self.tell(number, "call", invite)
+        return number
+
+    def retire(self, player: Any) -> None:
+        self.retired.append((time.monotonic(), player))
+
+    def run(self) -> None:
+        """Serve until `stop`."""
+        gc.disable()
+        collected = time.monotonic()
+        while self.running:
+            self.endpoint.libHandleEvents(self.settings.poll_ms)
+            while self.commands:
+                self._perform(*self.commands.popleft())
+            now = time.monotonic()
+            while self.retired and now - self.retired[0][0] > KEEP:
+                self.retired.popleft()
+            if now - collected > COLLECT_EVERY:
+                gc.collect()
+                collected = now
+
+    def _perform(self, function: Callable[..., Any], arguments: tuple[Any, ...], future: Any) -> None:
+        result = error = None
+        try:
+            result = function(self, *arguments)
+        except Exception as failure:
+            error = EngineError(str(getattr(failure, "reason", "") or repr(failure)))
+        if future is not None:
+            self._soon(_settle, future, result, error)
+
+    def send(self, request: Request, serial: int) -> None:
+        """Send a request outside of any dialog; ("answer", (serial, code, raw answer)) follows.
+
+        The library carries a pointer for us from here to the answer: that of the parameters."""
+        parameters = pj.SendRequestParam()
+        parameters.method, parameters.userData = request.method, parameters
+        option = parameters.txOption
+        option.targetUri, option.contentType, option.msgBody = (
+            request.target,
+            request.content_type,
+            request.body,
+        )
+        with_headers(option, request.headers)
+        self.account(request.identity, request.route).sendRequest(parameters)
+        self.requests[int(parameters.this)] = (serial, parameters)
+
+    def answered(self, token: int, code: int, text: str) -> None:
+        serial, _ = self.requests.pop(token)
+        self.tell(0, "answer", (serial, code, text))
+
+    def dial(self, target: str, headers: Headers, identity: str, route: str) -> int:
+        """Call somebody; gives the number of the call."""
+        parameters = pj.CallOpParam(True)
+        with_headers(parameters.txOption, headers)
+        call = EngineCall(self.account(identity, route))
+        number = self.adopt(call, "")
+        try:
+            call.makeCall(target, parameters)
+        except Exception:
+            del self.calls[number]
+            raise
+        return number
+
+
+def _on_call(engine: Engine, method: Callable[..., Any], number: int, *arguments: Any) -> Any:
+    return method(engine.calls[number], *arguments)
+
+
+def _settle(future: "asyncio.Future[Any]", result: Any, error: EngineError | None) -> None:
+    if future.done():
+        return
+    if error:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+def _endpoint_config(settings: EngineSettings) -> Any:
+    config = pj.EpConfig()
+    agent = config.uaConfig
+    agent.maxCalls, agent.threadCnt, agent.mainThreadOnly = settings.max_calls, 0, False
+    agent.userAgent, agent.mwiUnsolicitedEnabled = "Tandem", settings.watch_messages
+    config.logConfig.level = config.logConfig.consoleLevel = settings.log_level
+    media = config.medConfig
+    media.clockRate = media.sndClockRate = 8000
+    media.noVad, media.ecTailLen = not settings.suppress_silence, 0
+    media.maxMediaPorts = 12 * max(4, settings.max_calls)
+    return config
+
+
+def _account_config(settings: EngineSettings, identity: str, route: str, subscribe: bool) -> Any:
+    config = pj.AccountConfig()
+    config.idUri = identity
+    if route:
+        config.sipConfig.proxies.append(route)
+    config.mwiConfig.enabled = subscribe
+    rtp = config.mediaConfig.transportConfig
+    rtp.boundAddress, rtp.port, rtp.portRange = settings.rtp_address, settings.rtp_port, settings.rtp_ports
+    return config

@@ -1,0 +1,142 @@
+"""One SIP worker: an engine in the main thread, one handler's coroutine per call beside it."""
+
+import asyncio
+import itertools
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+from dataclasses import replace
+from typing import Any, NoReturn
+
+import structlog
+
+from sip.board import Board, State, started_now
+from sip.call import Handler, HungUp, Session
+from sip.endpoint import Engine, EngineCall
+from sip.errors import EngineError
+from sip.hosting import run_engine
+from sip.parse import parse_invite
+from sip.pjcall import PjCall
+from sip.settings import PoolSettings
+
+log = structlog.get_logger()
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
+"""Seconds between two tries to open a session."""
+LAST_WORDS = 2.0
+"""Seconds that handlers have after their calls were ended by us, to put recordings away."""
+
+
+def run_worker(settings: PoolSettings, session: Session, slot: int, board: Board) -> NoReturn:
+    """Become the worker of a slot, in the main thread of a fresh process."""
+    worker = Worker(settings, session, slot, board)
+    run_engine(settings.engine_of(slot), worker.serve, worker.drain)
+
+
+def pauses() -> Iterator[float]:
+    """How long to wait before the next try."""
+    doubled = (FIRST_PAUSE * 2**n for n in itertools.count())
+    return (min(pause, LONGEST_PAUSE) for pause in doubled)
+
+
+class Worker:
+    """The asyncio side of a worker."""
+
+    def __init__(self, settings: PoolSettings, session: Session, slot: int, board: Board) -> None:
+        self.settings, self.session, self.board = settings, session, board
+        self.state = started_now(slot, settings.engine.max_calls)
+        self.calls: dict[int, PjCall] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+        self.handler: Handler | None = None
+        self.draining = asyncio.Event()
+
+    async def serve(self, engine: Engine) -> None:
+        """From start to SIGTERM."""
+        self.engine, self.loop = engine, asyncio.get_running_loop()
+        engine.listener = self.heard
+        self.show()
+        async with AsyncExitStack() as stack:
+            self.handler = await self.opened(stack)
+            if self.handler:
+                self.show(state=State.READY)
+                await self.draining.wait()
+            self.show(state=State.DRAINING)
+            await self.finish()
+
+    async def opened(self, stack: AsyncExitStack) -> Handler | None:
+        """The session, tried until it opens; None when we are to end before that."""
+        slot = self.state.slot
+        for pause in pauses():
+            try:
+                return await stack.enter_async_context(self.session(slot))
+            except Exception as error:
+                log.warning("session does not open", slot=slot, why=repr(error), again_in=pause)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.draining.wait(), pause)
+            if self.draining.is_set():
+                return None
+        raise AssertionError("pauses() is endless")
+
+    def drain(self) -> None:
+        """Take no more calls; end when those in progress have ended."""
+        self.draining.set()
+
+    async def finish(self) -> None:
+        if self.tasks:
+            log.info("waiting for calls to end", calls=len(self.tasks), at_most=self.settings.drain)
+            await asyncio.wait(self.tasks, timeout=self.settings.drain)
+        for call in list(self.calls.values()):
+            await call.hang_up()
+        if self.tasks:
+            await asyncio.wait(self.tasks, timeout=LAST_WORDS)
+
+    def show(self, **changes: Any) -> None:
+        self.state = replace(self.state, **changes)
+        self.board.write(self.state)
+
+    # ---- calls
+
+    def heard(self, number: int, event: str, value: Any) -> None:
+        """Every event of the engine."""
+        if event == "call":
+            self.incoming(number, value)
+        elif call := self.calls.get(number):
+            call.heard(event, value)
+            if event == "ended":
+                del self.calls[number]
+                self.show(busy=len(self.calls))
+
+    def incoming(self, number: int, text: str) -> None:
+        """A new call gets a task of its own. Without a session it is refused, and the edge goes on
+        to the next worker."""
+        call = PjCall(self.engine, number, parse_invite(text), self.settings.prompts)
+        call.keep_rtp = call.invite.trunk in self.settings.keep_rtp_trunks
+        self.calls[number] = call
+        self.show(busy=len(self.calls), total=self.state.total + 1)
+        serving = self.handler and not self.draining.is_set()
+        task = self.loop.create_task(self.run(call, self.handler if serving else refuse))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def run(self, call: PjCall, handler: Handler | None) -> None:
+        """One call from INVITE to BYE. Whatever its handler does, the worker lives on."""
+        structlog.contextvars.bind_contextvars(call_id=call.invite.call_id, slot=self.state.slot)
+        log.info("call", dialled=call.invite.dialled, caller=call.invite.caller, source=call.invite.source)
+        try:
+            await (handler or refuse)(call)
+        except HungUp:
+            log.info("caller hung up")
+        except Exception:
+            log.exception("a call failed")
+        finally:
+            await self.put_away(call)
+
+    async def put_away(self, call: PjCall) -> None:
+        """End the call however far it got: a BYE, or a refusal before it was answered."""
+        with suppress(HungUp, EngineError):
+            await self.engine.command(EngineCall.end, call.number)
+        log.info("call is over")
+
+
+async def refuse(call: Any) -> None:
+    """The answer of a worker that cannot serve."""
+    await call.reject(503, "Service Unavailable")
