@@ -149,5 +149,5 @@ async def peer_answers(edge: RunningEdge) -> bool:
 async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 5.0) -> None:
     """Wait until a condition holds. Raises TimeoutError."""
     async with asyncio.timeout(seconds):
-        while not await holds():
+        while not await holds():  # noqa: ASYNC110 - what we wait for is in another process
             await asyncio.sleep(0.03)

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from tests.fakes.edge import TRUNK, RunningEdge, Scene, until
-from tests.fakes.sip import Message, Party, Worker
+from tests.fakes.sip import Message, Party
 
 RELEASED_WITHIN = 3.5
 """Seconds in which a dead worker that is back is found: one interval of OPTIONS and a bit."""
@@ -144,7 +144,7 @@ async def test_the_worker_learns_source_and_trunk_and_no_forged_header_passes(sc
     trunk = await scene.party(TRUNK)
     forged = [("X-VM-Source", "udp:9.9.9.9:1"), ("x-vm-TRUNK", "bank"), ("X-VM-Hop", "1")]
     forged += [("Diversion", "<sip:1002@pbx>;reason=no-answer")]
-    answer, _ = await trunk.call(f"sip:1001@no.such.domain.example", edge.where, forged)
+    answer, _ = await trunk.call("sip:1001@no.such.domain.example", edge.where, forged)
     assert answer.code == 200
     (invite,) = worker.requests("INVITE")
     assert invite.all("X-VM-Source") == [f"udp:{TRUNK}:{trunk.address[1]}"]
@@ -302,5 +302,3 @@ async def test_workers_and_trunks_can_be_changed_without_a_restart(scene: Scene)
     assert (await phone.call(*pilot(edge)))[0].code == 403
     assert (await trunk.call(*pilot(edge)))[0].code == 200
     assert len(new.calls) == 1 and not old.calls
-
-
