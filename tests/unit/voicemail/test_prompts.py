@@ -13,9 +13,7 @@ ENGLISH = prompts.SHIPPED / "en"
 CATALOGUE = render.read_catalogue(ENGLISH)
 BOOK = PromptBook()
 SPOKEN = sorted(prompts.texts())
-HEADER = (
-    b"fmt \x12\0\0\0\x07\0\x01\0\x40\x1f\0\0\x40\x1f\0\0\x01\0\x08\0\0\0fact\x04\0\0\0"  # mu-law, 8 kHz, mono
-)
+HEADER = struct.pack("<4sIHHIIHHH4sI", b"fmt ", 18, 7, 1, 8000, 8000, 1, 8, 0, b"fact", 4)  # mu-law, mono
 
 
 def samples(name: str) -> np.ndarray:
