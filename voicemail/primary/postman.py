@@ -1,0 +1,119 @@
+"""Hands notification mails to the smart host (SMTP, RFC 5321; STARTTLS, RFC 3207; AUTH, RFC 4954)."""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import tzinfo
+from email.message import EmailMessage
+from pathlib import Path
+
+import aiosmtplib
+
+from store.api import Store
+from store.errors import NotFound
+from store.model import Folder, Message, OutboxItem
+from voicemail.config import Mail
+from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict
+from voicemail.primary.handler import LaneSettings
+from voicemail.primary.lease import Permit
+from voicemail.primary.mail import NoAddress, notification
+
+AT_ONCE = 5
+WAITING = 200
+"""Mails in hand; more are postponed, so that a slow host fills nobody's memory."""
+COMMANDS = 6
+"""Connection, greeting, TLS, AUTH, envelope, data: a mail takes at most so many time-outs."""
+NOT_ALLOWED_YET = range(530, 540)
+"""Answers that ask for AUTH or TLS, or refuse ours: our configuration is wrong, not the mail."""
+
+
+class Postman:
+    """The handler of notification mails. `name` is what we say in EHLO; `zone` that of the times shown."""
+
+    def __init__(self, store: Store, settings: Mail, name: str, zone: tzinfo) -> None:
+        self._store, self._settings, self._name, self._zone = store, settings, name, zone
+        self._lane = f"mail {settings.host}:{settings.port}"
+
+    def lanes(self) -> Mapping[str, LaneSettings]:
+        return {self._lane: LaneSettings(AT_ONCE, WAITING)} if self._settings.host else {}
+
+    async def plan(self, item: OutboxItem) -> Plan:
+        if not self._settings.host:
+            return Plan(item.id, otherwise="no mail host")
+        return Plan(item.id, frozenset({self._lane}))
+
+    async def refresh(self) -> Sequence[tuple[str, Subject]]:
+        return ()
+
+    def subjects(self, lane: str) -> Iterable[Subject]:
+        return ()
+
+    async def perform(self, job: Job, permit: Permit) -> Outcome:
+        (item,) = job.items
+        try:
+            mail, receiver = await self._written(item)
+        except (NoAddress, NotFound) as error:
+            return Outcome(Verdict.SENT, f"nothing sent: {error}")
+        try:
+            async with asyncio.timeout(COMMANDS * self._settings.timeout):
+                await self._hand_over(mail, receiver, permit)
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return outcome(error)
+        return Outcome(Verdict.SENT, "sent")
+
+    async def _written(self, item: OutboxItem) -> tuple[EmailMessage, str]:
+        """The mail and whom it goes to. Raises NoAddress, NotFound, Unavailable."""
+        user = await self._store.users.get(item.mailbox_id)
+        message = item.message_id and await self._store.messages.get(item.message_id)
+        if user is None or not user.mail:
+            raise NoAddress("the user has no mail address")
+        if not message or message.folder is Folder.DELETED:
+            raise NotFound("the message was deleted")
+        audio = await self._audio(message) if user.attach else None
+        mail = await asyncio.to_thread(
+            notification, user, message, audio, self._settings, item, self._zone
+        )  # 5 minutes of audio take a while
+        return mail, mail["To"].addresses[0].addr_spec
+
+    async def _audio(self, message: Message) -> bytes:
+        """Empty when there is none: the mail will say so."""
+        try:
+            return await self._store.messages.audio(message.id)
+        except NotFound:
+            return b""
+
+    async def _hand_over(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
+        settings = self._settings
+        client = aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.user or None,
+            password=await asyncio.to_thread(_password, settings) if settings.user else None,
+            local_hostname=self._name,
+            timeout=settings.timeout,
+            use_tls=False,
+            start_tls=settings.tls,
+        )
+        async with client:
+            permit()
+            await client.send_message(mail, sender=mail["From"].addresses[0].addr_spec, recipients=[receiver])
+
+
+def _password(settings: Mail) -> str:
+    """Read for each mail, so that a new password needs no restart. Raises OSError."""
+    return Path(settings.password_file).read_text().strip()
+
+
+def outcome(error: Exception) -> Outcome:
+    """What a failed attempt means: refused for good, not now, or nobody there."""
+    if isinstance(error, aiosmtplib.SMTPRecipientsRefused) and error.recipients:
+        error = error.recipients[0]
+    code = error.code if isinstance(error, aiosmtplib.SMTPResponseException) else 0
+    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no answer in time'}"
+    about_us = (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError, aiosmtplib.SMTPAuthenticationError)
+    if code == 421 or code in NOT_ALLOWED_YET or isinstance(error, about_us):
+        return Outcome(Verdict.SILENT, text)
+    if code >= 500 or isinstance(error, aiosmtplib.SMTPNotSupported):
+        return Outcome(Verdict.REFUSED, text)
+    if code >= 400:
+        return Outcome(Verdict.FAILED, text)
+    return Outcome(Verdict.SILENT, text)

@@ -1,0 +1,107 @@
+"""The process of the Primary's work: `python -m voicemail.primary.service CONFIG`.
+
+It runs on every node, warm: connected to the store, its SIP stack up. The supervisor writes to its
+stdin who is Primary (feed.py); at the end of stdin the supervisor is gone, and so is this process.
+Being killed at any moment is fine: what was not recorded as done is done again by whoever is next.
+"""
+
+import asyncio
+import random
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import structlog
+
+from sip.requests import RequestClient, run_with_engine
+from sip.settings import EngineSettings
+from store.api import Store
+from store.errors import Unavailable
+from store.model import Work
+from voicemail.config import Config, load
+from voicemail.primary.agenda import Agenda
+from voicemail.primary.clock import Clock, SystemClock
+from voicemail.primary.feed import News, read
+from voicemail.primary.lamps import Senders
+from voicemail.primary.lease import Lease
+from voicemail.primary.notifier import Notifier, Sender
+from voicemail.primary.postman import Postman
+from voicemail.primary.runner import Runner
+
+REQUEST_PORT = 30
+"""Above `sip.worker_port` (28 workers at most): where our NOTIFY and PUBLISH come from."""
+OPEN_AGAIN = 0.5
+"""Seconds between attempts to reach a store that is starting."""
+
+log = structlog.get_logger()
+
+
+def request_address(config: Config) -> tuple[str, int]:
+    """Where the requests come from; the edge must count it among its members."""
+    return "127.0.0.1", config.sip.worker_port + REQUEST_PORT
+
+
+def senders(config: Config) -> Senders:
+    """How this node presents itself in lamp requests."""
+    edge = f"{config.node.address}:{config.sip.port}"
+    return Senders(edge, f"sip:{config.sip.pilot}@{config.sip.domain or edge}")
+
+
+class Duty:
+    """The runner and its handlers, and what the supervisor's news mean to them."""
+
+    def __init__(self, store: Store, sender: Sender, config: Config, clock: Clock) -> None:
+        zone = datetime.now().astimezone().tzinfo
+        assert zone is not None
+        self._clock = clock
+        self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
+        postman = Postman(store, config.mail, config.node.name, zone)
+        handlers = {Work.LAMP: self.notifier, Work.MAIL: postman}
+        self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
+
+    def hear(self, news: News) -> None:
+        """Take one line of the supervisor."""
+        if news.peer_edge != self.notifier.peer_edge:
+            self.notifier.peer_edge = news.peer_edge
+            self.runner.wake()
+        if news.resync:
+            self.runner.resync()
+        if news.duty:
+            now = self._clock.monotonic()
+            self.runner.renew(news.epoch, now if news.at is None else min(news.at, now))
+        else:
+            self.runner.revoke()
+
+
+async def listen(stream: asyncio.StreamReader, duty: Duty) -> None:
+    """Until the supervisor is gone."""
+    while line := await stream.readline():
+        if news := read(line):
+            duty.hear(news)
+        else:
+            log.warning("the supervisor's line makes no sense", line=line[:200])
+    log.info("the supervisor is gone")
+
+
+async def work(store: Store, sender: Sender, config: Config, stream: asyncio.StreamReader) -> None:
+    """Do the Primary's work as the lines of `stream` allow, until it ends."""
+    duty = Duty(store, sender, config, SystemClock())
+    running = asyncio.create_task(duty.runner.run())
+    listening = asyncio.create_task(listen(stream, duty))
+    try:
+        ended, _ = await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
+        for task in ended:
+            task.result()
+    finally:
+        running.cancel()
+        listening.cancel()
+        await asyncio.gather(running, listening, return_exceptions=True)
+
+
+async def lines_of(pipe: BinaryIO) -> asyncio.StreamReader:
+    """An asynchronous reader of our stdin."""
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+    return reader
