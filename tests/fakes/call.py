@@ -1,0 +1,187 @@
+"""A caller who follows a script: a working Call without a telephone.
+
+The script holds what the caller does, in order: "#", "12" … keys pressed when asked (in `digits`, all of
+them; "" stays silent), `Speaks(12.0)` or plain `12.0` when recorded, `Barges("#")` a key pressed into
+something that plays. When the script is over the caller hangs up. `leaves_at=n` makes the caller hang up
+at the n-th moment (from 1): each sound is one, and so is each waiting and each recording.
+
+Recordings are real WAV files whose samples tell which recording they are (`voice(n)`).
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from sip import wav
+from sip.call import HungUp, Recording, RecordLimits, Sound
+from sip.invite import Invite
+
+FILE = "FILE"
+"""Any sound that is no prompt: a message, a greeting."""
+START = datetime(2026, 3, 4, 15, 5, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Speaks:
+    """What happens during a recording."""
+
+    seconds: float
+    then: str = "#"
+    """"#", or why it ended otherwise: "silence", "limit", "hang-up"."""
+
+
+@dataclass(frozen=True)
+class Barges:
+    """A key pressed `after` seconds of a sound that it may stop: any, or one named, or FILE."""
+
+    key: str
+    into: str = ""
+    after: float = 0.5
+
+    def stops(self, sound: Sound, until: str) -> bool:
+        name = FILE if isinstance(sound, Path) else sound
+        return bool(until) and self.key in until and self.into in ("", name)
+
+
+Step = str | float | Speaks | Barges
+
+
+@dataclass
+class Clock:
+    """Time that passes when sounds are played."""
+
+    time: datetime = START
+
+    def now(self) -> datetime:
+        return self.time
+
+    def pass_(self, seconds: float) -> None:
+        self.time += timedelta(seconds=seconds)
+
+
+def voice(number: int) -> bytes:
+    """The sample that recording `number` (from 1) of a call is made of."""
+    return bytes((0x10 + number,))
+
+
+@dataclass
+class ScriptedCall:
+    """See above. `heard` is every sound played, even if a key cut it short; `verbs` what was called."""
+
+    script: list[Step]
+    invite: Invite = Invite(call_id="call-1", dialled="5000", caller="+4930555")
+    leaves_at: int = 0
+    clock: Clock = field(default_factory=Clock)
+    heard: list[Sound] = field(default_factory=list)
+    lengths: dict[int, float] = field(default_factory=dict)
+    """Seconds of the files played, by their index in `heard`."""
+    on_sound: Callable[[Sound], None] = lambda sound: None
+    """Told of every sound when it begins."""
+    moments: int = 0
+    recorded: int = 0
+    answered: bool = False
+    rejected: int = 0
+    gone: bool = False
+    ended: bool = False
+    """Whether we hung up."""
+
+    def _moment(self) -> None:
+        if self.gone:
+            raise HungUp
+        self.moments += 1
+        if self.moments == self.leaves_at:
+            self.gone = True
+            raise HungUp
+
+    def _leave(self) -> HungUp:
+        self.gone = True
+        return HungUp()
+
+    def _next(self) -> Step:
+        if not self.script:
+            raise self._leave()
+        return self.script.pop(0)
+
+    def _hear(self, sound: Sound) -> float:
+        self._moment()
+        assert isinstance(sound, Path | str) and sound, "only prompts and files can be played"
+        length = 1.0
+        if isinstance(sound, Path):
+            length = wav.seconds(sound)
+            self.lengths[len(self.heard)] = length
+        self.heard.append(sound)
+        self.on_sound(sound)
+        return length
+
+    async def answer(self) -> None:
+        if not self.answered:
+            self._moment()
+        self.answered = True
+
+    async def reject(self, code: int, reason: str = "") -> None:
+        self.rejected = code
+
+    async def play(self, *sounds: Sound, until: str = "") -> str:
+        assert self.answered, "played before the answer"
+        if self.gone:
+            raise HungUp
+        for sound in sounds:
+            length = self._hear(sound)
+            step = self.script[0] if self.script else None
+            if isinstance(step, Barges) and step.stops(sound, until):
+                self.script.pop(0)
+                self.clock.pass_(step.after)
+                return step.key
+            self.clock.pass_(length)
+        return ""
+
+    async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
+        await self.play(*sounds)
+        self._moment()
+        step = self._next()
+        key = step.key if isinstance(step, Barges) else step
+        assert isinstance(key, str) and len(key) <= 1, f"the script has {step!r} where a key is asked for"
+        if not key:
+            self.clock.pass_(wait)
+        return key if key in keys else "?"
+
+    async def digits(self, *sounds: Sound, most: int, wait: float = 5.0, secret: bool = False) -> str:
+        await self.play(*sounds)
+        self._moment()
+        step = self._next()
+        assert isinstance(step, str), f"the script has {step!r} where digits are asked for"
+        return step[:most]
+
+    async def record(self, path: Path, limits: RecordLimits) -> Recording:
+        assert self.answered and path.parent.is_dir()
+        self.recorded += 1
+        try:
+            self._moment()
+            step = self._next()
+        except HungUp:
+            step = Speaks(3.0, "hang-up")
+        speaks = Speaks(step) if isinstance(step, int | float) else step
+        assert isinstance(speaks, Speaks), f"the script has {step!r} where a recording is made"
+        seconds = min(speaks.seconds, limits.longest)
+        self.gone |= speaks.then == "hang-up"
+        path.write_bytes(wav.file_ulaw(voice(self.recorded) * 2 * int(seconds * wav.RATE / 2)))
+        self.clock.pass_(seconds)
+        if speaks.then == "#":
+            return Recording(path, seconds, "key", "#")
+        return Recording(path, seconds, speaks.then)
+
+    async def hang_up(self) -> None:
+        self.ended = True
+
+
+async def at_every_moment(
+    call: Callable[[int], ScriptedCall], run: Callable[[ScriptedCall], Awaitable[None]]
+) -> int:
+    """Repeat a conversation with a hang-up at each of its moments. `call(leaves_at)` makes the caller
+    anew, `run` holds it and checks what must be true then. Returns how many moments there were."""
+    whole = call(0)
+    await run(whole)
+    for moment in range(1, whole.moments + 1):
+        await run(call(moment))
+    return whole.moments

@@ -1,0 +1,225 @@
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from sip.call import HungUp, Sound
+from sip.invite import Reason
+from tests.fakes.call import Barges, ScriptedCall, Speaks, at_every_moment, voice
+from tests.fakes.desk import ANNA, House, house
+from voicemail.conversation.desk import Box
+from voicemail.conversation.leave_message import Next, greeting, leave_message
+
+BOX = Box("1001", ANNA)
+GREETING = ("default_greeting_before", "n_1", "n_0", "n_0", "n_1", "default_greeting_after")
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as opened:
+        yield opened
+
+
+async def leave(home: House, call: ScriptedCall, box: Box = BOX) -> Next | None:
+    """None when the caller hung up."""
+    with suppress(HungUp):
+        return await leave_message(home.desk(), call, box)
+    return None
+
+
+async def test_hanging_up_after_the_tone_sends(home: House) -> None:
+    call = home.call(Speaks(5.0, "hang-up"))
+    assert await leave(home, call) is None
+    (message,) = await home.messages()
+    assert (message.seconds, message.caller, message.cut_off, message.urgent) == (
+        5.0,
+        "+4930555",
+        False,
+        False,
+    )
+    assert call.heard == [*GREETING, "tone"]
+    assert home.left_in_spool() == 0
+
+
+async def test_pound_sends_and_says_so_afterwards(home: House) -> None:
+    call = home.call(5.0, "#")
+    assert await leave(home, call) is Next.GOODBYE
+    assert len(await home.messages()) == 1
+    assert call.heard[-3:] == ["caller_menu", "message_sent", "goodbye"]
+
+
+async def test_the_message_has_left_the_spool_for_the_store_before_sent_is_said(home: House) -> None:
+    call = home.call(5.0, "#")
+    in_spool: dict[Sound, int] = {}
+    call.on_sound = lambda sound: in_spool.setdefault(sound, home.left_in_spool()) and None
+    await leave(home, call)
+    assert (in_spool["tone"], in_spool["caller_menu"], in_spool["message_sent"]) == (1, 1, 0)
+
+
+async def test_the_greeting_tells_that_the_line_is_busy() -> None:
+    said = greeting(Box("1001", ANNA, reason=Reason.BUSY))
+    assert said == (*GREETING[:-1], "default_greeting_after_busy")
+
+
+async def test_a_recorded_greeting_is_played_instead(home: House, tmp_path: Path) -> None:
+    own = await home.desk().sounds.file(b"RIFF")
+    call = home.call(Speaks(5.0, "hang-up"))
+    await leave(home, call, Box("1001", ANNA, greeting=own))
+    assert call.heard == [own, "tone"]
+
+
+async def test_pound_skips_the_greeting(home: House) -> None:
+    call = home.call(Barges("#"), Speaks(5.0, "hang-up"))
+    await leave(home, call)
+    assert call.heard == [GREETING[0], "tone"]
+
+
+async def test_star_in_the_greeting_leads_to_sign_in(home: House) -> None:
+    call = home.call(Barges("*"))
+    assert await leave(home, call) is Next.SIGN_IN
+    assert home.left_in_spool() == 0
+
+
+async def test_hanging_up_in_the_greeting_or_the_tone_leaves_nothing(home: House) -> None:
+    for moment in range(1, len(GREETING) + 2):
+        await leave(home, home.call(leaves_at=moment))
+    assert not await home.messages()
+    assert home.left_in_spool() == 0
+
+
+async def test_cancelled_is_gone_even_if_the_caller_leaves_while_it_is_said(home: House) -> None:
+    for leaves_at in (0, len(GREETING) + 5, len(GREETING) + 6):
+        call = home.call(5.0, "*", leaves_at=leaves_at)
+        await leave(home, call)
+        assert call.moments >= len(GREETING) + 5
+    assert not await home.messages()
+    assert home.left_in_spool() == 0
+
+
+async def test_hanging_up_anywhere_after_the_tone_sends_once(home: House) -> None:
+    seen = 0
+
+    async def run(call: ScriptedCall) -> None:
+        nonlocal seen
+        await leave(home, call)
+        before, seen = seen, len(await home.messages())
+        assert seen - before == (1 if call.recorded else 0), f"left at {call.leaves_at}: {call.heard}"
+        assert home.left_in_spool() == 0
+
+    moments = await at_every_moment(
+        lambda at: home.call(5.0, "1", "2", "3", 4.0, "7", "0", "4", 3.0, "", "#", leaves_at=at), run
+    )
+    assert moments > 30
+
+
+async def test_hearing_it_plays_the_recording(home: House) -> None:
+    call = home.call(5.0, "1", "#")
+    await leave(home, call)
+    assert 5.0 in call.lengths.values()
+
+
+async def test_urgent_can_be_set_and_taken_back(home: House) -> None:
+    for script, urgent in ((("2", "#"), True), (("2", "2", "#"), False)):
+        call = home.call(5.0, *script)
+        await leave(home, call)
+        assert (await home.messages())[0].urgent is urgent or urgent is False
+    assert sorted(each.urgent for each in await home.messages()) == [False, True]
+
+
+async def test_an_urgent_message_recorded_again_stays_urgent(home: House) -> None:
+    await leave(home, home.call(5.0, "2", "3", 6.0, "#"))
+    (message,) = await home.messages()
+    assert (message.urgent, message.seconds) == (True, 6.0)
+
+
+async def test_recording_again_replaces_the_first(home: House) -> None:
+    await leave(home, home.call(5.0, "3", 6.0, "#"))
+    assert await home.audio() == [voice(2)]
+
+
+@pytest.mark.parametrize("second", [Speaks(0.4, "hang-up"), Speaks(0.0, "hang-up")])
+async def test_a_second_recording_that_is_too_short_leaves_the_first(home: House, second: Speaks) -> None:
+    await leave(home, home.call(5.0, "3", second))
+    assert await home.audio() == [voice(1)]
+
+
+async def test_too_short_a_second_recording_is_told_and_the_first_sent(home: House) -> None:
+    call = home.call(5.0, "3", 0.4, "#")
+    await leave(home, call)
+    assert "too_short" in call.heard
+    assert await home.audio() == [voice(1)]
+
+
+async def test_adding_makes_one_longer_message(home: House) -> None:
+    await leave(home, home.call(5.0, "4", 4.0, "#"))
+    (message,) = await home.messages()
+    assert message.seconds == 9.0
+    assert await home.audio() == [voice(1) + voice(2)]
+    assert home.left_in_spool() == 0
+
+
+async def test_hanging_up_while_adding_sends_both_parts(home: House) -> None:
+    await leave(home, home.call(5.0, "4", Speaks(4.0, "hang-up")))
+    assert await home.audio() == [voice(1) + voice(2)]
+
+
+async def test_silence_at_the_menu_sends(home: House) -> None:
+    call = home.call(Speaks(12.0, "silence"), "", "", "")
+    assert await leave(home, call) is Next.GOODBYE
+    assert call.heard.count("caller_menu") == 3
+    assert call.heard[-2:] == ["message_sent", "goodbye"]
+    assert len(await home.messages()) == 1
+
+
+async def test_a_wrong_key_is_told_and_the_menu_said_again(home: House) -> None:
+    call = home.call(5.0, "9", "#")
+    await leave(home, call)
+    assert call.heard[-5:] == ["caller_menu", "invalid_key", "caller_menu", "message_sent", "goodbye"]
+
+
+async def test_the_longest_recording_is_told_and_kept(home: House) -> None:
+    call = home.call(Speaks(99.0, "limit"), "#")
+    await leave(home, call)
+    assert "limit_reached" in call.heard
+    assert (await home.messages())[0].seconds == 60.0
+
+
+async def test_too_short_three_times_ends_the_call(home: House) -> None:
+    call = home.call(0.2, 0.2, 0.2)
+    assert await leave(home, call) is Next.GOODBYE
+    assert call.heard.count("too_short") == 2
+    assert call.heard[-1] == "goodbye"
+    assert not await home.messages()
+    assert home.left_in_spool() == 0
+
+
+async def test_a_full_disk_is_told_before_the_tone(home: House) -> None:
+    home.delivery.rules = type(home.delivery.rules)(least_free=2**62)
+    call = home.call()
+    assert await leave(home, call) is Next.GOODBYE
+    assert call.heard == ["cannot_record_now", "goodbye"]
+
+
+async def test_with_the_store_away_the_message_waits_in_the_spool_and_sent_is_said(home: House) -> None:
+    home.store.available = False
+    call = home.call(5.0, "2", "#")
+    await leave(home, call)
+    assert "message_sent" in call.heard
+    (entry,) = home.spool.left_behind()
+    assert (entry.complete, entry.urgent, home.delivery.waiting) == (True, True, 1)
+
+
+async def test_a_message_for_somebody_unknown_now_finds_its_mailbox_later(home: House) -> None:
+    await leave(home, home.call(Speaks(5.0, "hang-up")), Box("1001"))
+    assert len(await home.messages()) == 1
+
+
+async def test_what_a_stranger_says_about_himself_is_kept_short(home: House) -> None:
+    call = home.call(Speaks(5.0, "hang-up"))
+    call.invite = type(call.invite)(
+        call_id="x" * 999, dialled="1001", caller="5" * 999, caller_name="n" * 999
+    )
+    await leave(home, call)
+    (message,) = await home.messages()
+    assert (len(message.caller), len(message.caller_name)) == (128, 128)

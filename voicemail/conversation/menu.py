@@ -1,0 +1,47 @@
+"""Asking for a key. What a menu offers is data: rows of (key, action)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from sip.call import Call, Sound
+
+Action = TypeVar("Action")
+
+HELP = "0"
+ROUNDS = 3
+"""How often a silent caller is asked before the menu gives up."""
+
+
+@dataclass(frozen=True)
+class Menu(Generic[Action]):
+    """`help` says all keys: first, when 0 is pressed, and after silence."""
+
+    help: tuple[Sound, ...]
+    keys: Mapping[str, Action]
+    wait: float = 5.0
+
+    @property
+    def offered(self) -> str:
+        """The keys of `keys`, and 0."""
+        return "".join(self.keys) + HELP
+
+
+async def choose(call: Call, menu: Menu[Action], *first: Sound) -> Action | None:
+    """Say `first`, then the menu, until a key of it is pressed. None: the caller stays silent.
+
+    A wrong key is answered with "that key does nothing here" and the menu; as somebody is there, it
+    does not count as silence."""
+    said: tuple[Sound, ...] = (*first, *menu.help)
+    silent = 0
+    while silent < ROUNDS:
+        match await call.ask(*said, keys=menu.offered, wait=menu.wait):
+            case "":
+                silent += 1
+                said = ("still_there", *menu.help)
+            case key if key in menu.keys:
+                return menu.keys[key]
+            case key:
+                silent = 0
+                said = menu.help if key == HELP else ("invalid_key", *menu.help)
+    return None

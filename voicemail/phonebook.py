@@ -1,0 +1,47 @@
+"""Who has which extension, also while the store is away: users seen are remembered, per worker."""
+
+import asyncio
+from collections.abc import Iterable
+
+import structlog
+
+from store.api import Users
+from store.errors import Unavailable
+from store.model import User
+
+log = structlog.get_logger()
+
+WITHIN = 0.7
+"""Seconds a call that rings waits for the store before memory has to do."""
+
+
+class Phonebook:
+    """Remembers up to `most` users; the one longest unseen is forgotten first."""
+
+    def __init__(self, users: Users, most: int = 5000) -> None:
+        self._users, self._most = users, most
+        self._seen: dict[str, User] = {}
+
+    async def find_first(self, numbers: Iterable[str], within: float = WITHIN) -> dict[str, User | None]:
+        """Look numbers up, in order, until one is a user's. A number that is missing in the answer is
+        one that nobody can tell anything about now. Never takes longer than `within` seconds."""
+        found: dict[str, User | None] = {}
+        wanted = list(dict.fromkeys(filter(None, numbers)))
+        try:
+            async with asyncio.timeout(within):
+                for number in wanted:
+                    found[number] = self._remember(number, await self._users.by_extension(number))
+                    if found[number]:
+                        break
+        except (Unavailable, TimeoutError):
+            log.warning("users cannot be looked up: the database is away", remembered=len(self._seen))
+            found |= {number: self._seen[number] for number in wanted if number in self._seen}
+        return found
+
+    def _remember(self, number: str, user: User | None) -> User | None:
+        self._seen.pop(number, None)
+        if user:
+            self._seen[number] = user
+            while len(self._seen) > self._most:
+                del self._seen[next(iter(self._seen))]
+        return user
