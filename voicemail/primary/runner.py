@@ -80,8 +80,8 @@ class Runner:
         """The supervisor said that this node is not Primary."""
         if self.lease.valid(self._clock.monotonic()):
             log.info("duty over", epoch=self.lease.epoch)
+            self._bell.set()
         self.lease = self.lease.revoke()
-        self._bell.set()
 
     def wake(self) -> None:
         """Something the handlers look at has changed (a destination came or went)."""

@@ -7,32 +7,27 @@ Being killed at any moment is fine: what was not recorded as done is done again 
 
 import asyncio
 import random
-import sys
 from datetime import datetime
-from pathlib import Path
 from typing import BinaryIO
 
 import structlog
 
-from sip.requests import RequestClient, run_with_engine
-from sip.settings import EngineSettings
 from store.api import Store
-from store.errors import Unavailable
 from store.model import Work
-from voicemail.config import Config, load
+from voicemail.config import Config
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.clock import Clock, SystemClock
 from voicemail.primary.feed import News, read
+from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
 from voicemail.primary.lease import Lease
 from voicemail.primary.notifier import Notifier, Sender
 from voicemail.primary.postman import Postman
 from voicemail.primary.runner import Runner
+from voicemail.secrets import NodeFiles, app_conninfo
 
 REQUEST_PORT = 30
 """Above `sip.worker_port` (28 workers at most): where our NOTIFY and PUBLISH come from."""
-OPEN_AGAIN = 0.5
-"""Seconds between attempts to reach a store that is starting."""
 
 log = structlog.get_logger()
 
@@ -57,7 +52,7 @@ class Duty:
         self._clock = clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
         postman = Postman(store, config.mail, config.node.name, zone)
-        handlers = {Work.LAMP: self.notifier, Work.MAIL: postman}
+        handlers: dict[Work, Handler] = {Work.LAMP: self.notifier, Work.MAIL: postman}
         self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
 
     def hear(self, news: News) -> None:
@@ -105,3 +100,23 @@ async def lines_of(pipe: BinaryIO) -> asyncio.StreamReader:
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
     return reader
+
+
+async def serve(config: Config, client: RequestClient) -> None:
+    """All of this process beside its SIP stack."""
+    node = NodeFiles(config).membership().number
+    stream = await lines_of(sys.stdin.buffer)
+    replicated = not config.store.dsn
+    async with PostgresStore.open(app_conninfo(config), node, replicated=replicated) as store:
+        await work(store, client, config, stream)
+
+
+def main() -> None:
+    config = load(Path(sys.argv[1]))
+    address, port = request_address(config)
+    settings = EngineSettings(sip_address=address, sip_port=port, rtp_address=address)
+    run_with_engine(settings, lambda client: serve(config, client))
+
+
+if __name__ == "__main__":
+    main()
