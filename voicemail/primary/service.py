@@ -7,14 +7,19 @@ Being killed at any moment is fine: what was not recorded as done is done again 
 
 import asyncio
 import random
+import sys
 from datetime import datetime
+from pathlib import Path
 from typing import BinaryIO
 
 import structlog
 
+from sip.requests import RequestClient, run_with_engine
+from sip.settings import EngineSettings
 from store.api import Store
 from store.model import Work
-from voicemail.config import Config
+from store.postgres import PostgresStore
+from voicemail.config import Config, load
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.clock import Clock, SystemClock
 from voicemail.primary.feed import News, read
