@@ -31,12 +31,13 @@ import gc
 import itertools
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import pjsua2 as pj
 import structlog
 
+from sip.enginecall import EngineCall, Headers, with_headers
 from sip.errors import EngineError
 from sip.requests import Request
 from sip.settings import EngineSettings
@@ -45,166 +46,13 @@ KEEP = 0.3
 """Seconds a stopped player lives on."""
 COLLECT_EVERY = 10.0
 """Seconds between garbage collections."""
-CODECS = {"PCMU/8000": 200, "PCMA/8000": 190, "G722/16000": 180}
-"""Codecs we speak, with their priorities; all others are off."""
 
-Headers = Iterable[tuple[str, str]]
 
 log = structlog.get_logger()
 
 
 Listener = Callable[[int, str, Any], None]
 """The asyncio side: receives (number of the call or 0, event, value), in the asyncio thread."""
-
-
-def with_headers(option: Any, headers: Headers) -> None:
-    """Adds headers to a pjsua2 SipTxOption."""
-    vector = pj.SipHeaderVector()
-    for name, value in headers:
-        header = pj.SipHeader()
-        header.hName, header.hValue = name, value
-        vector.append(header)
-    option.headers = vector
-
-
-class Player(pj.AudioMediaPlayer):  # type: ignore[misc]
-    """Plays one file once."""
-
-    tell: Callable[[str, Any], None]
-    serial: int
-
-    def onEof2(self) -> None:
-        self.tell("played", self.serial)
-
-
-class EngineCall(pj.Call):  # type: ignore[misc]
-    """A call as the main thread sees it. All methods but the callbacks are commands."""
-
-    engine: "Engine"
-    number: int
-    tell: Callable[[str, Any], None]
-    audio: Any = None
-    player: Any = None
-    recorder: Any = None
-    filler: Any = None
-    confirmed = False
-
-    def onCallState(self, prm: Any) -> None:
-        info = self.getInfo()
-        if info.state == pj.PJSIP_INV_STATE_CONFIRMED:
-            self.confirmed = True
-            self.tell("confirmed", None)
-        elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
-            self.engine.later(EngineCall.release, self.number)
-            self.tell("ended", int(info.lastStatusCode))
-
-    def onCallMediaState(self, prm: Any) -> None:
-        info = self.getInfo()
-        for index, media in enumerate(info.media):
-            if (media.type, media.status) == (pj.PJMEDIA_TYPE_AUDIO, pj.PJSUA_CALL_MEDIA_ACTIVE):
-                self.connect(index)
-                self.tell("media", True)
-                return
-        self.tell("media", False)
-
-    def onDtmfDigit(self, prm: Any) -> None:
-        self.tell("digit", prm.digit)
-
-    def connect(self, index: int) -> None:
-        """Join a new or resumed stream to whatever plays and records."""
-        self.audio = self.getAudioMedia(index)
-        self.audio.startTransmit(self.engine.sink)
-        for source in (self.player, self.filler):
-            if source:
-                source.startTransmit(self.audio)
-        if self.recorder:
-            self.audio.startTransmit(self.recorder)
-
-    def reply(self, code: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
-        parameters = pj.CallOpParam()
-        parameters.statusCode, parameters.reason = code, reason
-        with_headers(parameters.txOption, headers)
-        self.answer(parameters)
-
-    def play(self, path: str, serial: int) -> None:
-        """`path` must be a sound that `sip.wav.plain` admits."""
-        self.stop()
-        player = Player()
-        player.tell, player.serial = self.tell, serial
-        player.createPlayer(path, pj.PJMEDIA_FILE_NO_LOOP)
-        self.player = player
-        if self.audio:
-            player.startTransmit(self.audio)
-
-    def stop(self) -> None:
-        player, self.player = self.player, None
-        if player:
-            self.engine.retire(player)
-            disconnect(player, self.audio)
-
-    def record(self, path: str) -> None:
-        recorder = pj.AudioMediaRecorder()
-        recorder.createRecorder(path, 0, 0, pj.PJMEDIA_FILE_WRITE_ULAW)
-        self.recorder = recorder
-        if self.audio:
-            self.audio.startTransmit(recorder)
-
-    def stop_recording(self) -> None:
-        """The file is complete some ms later."""
-        recorder, self.recorder = self.recorder, None
-        if recorder:
-            disconnect(self.audio, recorder)
-
-    def keep_rtp(self) -> None:
-        """Send packets all the time, silence included. EXPERIMENT"""
-        import os as _os
-
-        if _os.environ.get("KR") in ("vad", "both"):
-            info = self.getInfo()
-            for index, media in enumerate(info.media):
-                param = self.getStreamInfo(index).audCodecParam
-                param.setting.vad = False
-                self.audStreamModifyCodecParam(index, param)
-        if _os.environ.get("KR") in ("cap", "both"):
-            self.filler = self.engine.endpoint.audDevManager().getCaptureDevMedia()
-            self.filler.startTransmit(self.audio)
-
-    def dial(self, digits: str) -> None:
-        self.dialDtmf(digits)
-
-    def dial_by_info(self, digit: str) -> None:
-        """Send a digit as SIP INFO, application/dtmf-relay."""
-        parameters = pj.CallSendDtmfParam()
-        parameters.method, parameters.digits = pj.PJSUA_DTMF_METHOD_SIP_INFO, digit
-        self.sendDtmf(parameters)
-
-    def hold(self) -> None:
-        self.setHold(pj.CallOpParam(True))
-
-    def resume(self) -> None:
-        parameters = pj.CallOpParam(True)
-        parameters.opt.flag = pj.PJSUA_CALL_UNHOLD
-        self.reinvite(parameters)
-
-    def end(self) -> None:
-        self.hangup(pj.CallOpParam(True))
-
-    def release(self) -> None:
-        """The last references go here, in the main thread."""
-        for player in (self.player, self.filler):
-            if player:
-                self.engine.retire(player)
-        self.player = self.recorder = self.filler = self.audio = None
-        del self.engine.calls[self.number]
-
-
-def disconnect(source: Any, destination: Any) -> None:
-    """Stop a transmission; a port that went with its stream needs no stopping."""
-    try:
-        if source and destination:
-            source.stopTransmit(destination)
-    except pj.Error as error:
-        log.debug("port was gone already", reason=error.reason)
 
 
 class Account(pj.Account):  # type: ignore[misc]
@@ -235,6 +83,7 @@ class Engine:
             collections.deque()
         )
         self.retired: collections.deque[tuple[float, Any]] = collections.deque()
+        self.chores: collections.deque[tuple[float, Callable[..., Any], int]] = collections.deque()
         self.calls: dict[int, EngineCall] = {}
         self.accounts: dict[tuple[str, str, bool], Account] = {}
         self.numbers, self.running = itertools.count(1), True
@@ -260,8 +109,9 @@ class Engine:
     def _prepare_media(self) -> None:
         self.endpoint.audDevManager().setNullDev()
         self.sink = self.endpoint.audDevManager().getPlaybackDevMedia()
+        priorities = {name: 200 - place for place, name in enumerate(self.settings.codecs)}
         for name in [codec.codecId for codec in self.endpoint.codecEnum2()]:
-            self.endpoint.codecSetPriority(name, CODECS.get(name.rpartition("/")[0], 0))
+            self.endpoint.codecSetPriority(name, priorities.get(name.rpartition("/")[0], 0))
 
     def account(self, identity: str = "", route: str = "", subscribe: bool = False) -> Account:
         """The account that sends as `identity` by way of `route` (a loose-route URI); made on first
@@ -334,15 +184,21 @@ class Engine:
     def retire(self, player: Any) -> None:
         self.retired.append((time.monotonic(), player))
 
+    def after(self, seconds: float, method: Callable[..., Any], number: int) -> None:
+        """Run a method of EngineCall in `seconds` or up to one poll later, if the call is there then."""
+        self.chores.append((time.monotonic() + seconds, method, number))
+
     def run(self) -> None:
         """Serve until `stop`."""
         gc.disable()
         collected = time.monotonic()
         while self.running:
             self.endpoint.libHandleEvents(self.settings.poll_ms)
+            now = time.monotonic()
+            while self.chores and self.chores[0][0] <= now:
+                self.later(*self.chores.popleft()[1:])
             while self.commands:
                 self._perform(*self.commands.popleft())
-            now = time.monotonic()
             while self.retired and now - self.retired[0][0] > KEEP:
                 self.retired.popleft()
             if now - collected > COLLECT_EVERY:

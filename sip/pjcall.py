@@ -17,7 +17,8 @@ import structlog
 
 from sip import wav
 from sip.call import HungUp, Prompts, Recording, RecordLimits, Sound
-from sip.endpoint import Engine, EngineCall
+from sip.endpoint import Engine
+from sip.enginecall import EngineCall
 from sip.errors import BadSound, EngineError
 from sip.invite import Invite
 from sip.keys import Keys
@@ -73,11 +74,11 @@ class PjCall:
         if self._answered:
             return
         self._answered = True
+        if self.keep_rtp:
+            await self._command(EngineCall.keep_rtp)
         await self._command(EngineCall.reply, 200)
         if not await self._until(lambda: self._audio, ANSWER_PATIENCE):
             raise EngineError("answered, but no audio flows")
-        if self.keep_rtp:
-            await self._command(EngineCall.keep_rtp)
 
     async def reject(self, code: int, reason: str = "") -> None:
         """With Retry-After for 503."""

@@ -35,6 +35,8 @@ class EngineSettings:
     """Where sounds that are played in one go are joined; the files are unlinked at once."""
     watch_messages: bool = False
     """Take unsolicited message summaries, as a PBX does (RFC 3842 section 3.5)."""
+    codecs: tuple[str, ...] = ("PCMU/8000", "PCMA/8000", "G722/16000")
+    """What we speak, best first, as pjsua2 names it (without the channels); everything else is off."""
     suppress_silence: bool = True
     """Send no RTP while there is nothing but silence to send."""
     log_level: int = 1

@@ -226,6 +226,11 @@ class PhoneCall:
         await _complete(self._recording)
         return self._recording
 
+    async def received(self) -> int:
+        """RTP packets that have arrived since the call began."""
+        packets: int = await self.phone.do("received", self.number)
+        return packets
+
     async def hold(self) -> None:
         await self.phone.do("hold", self.number)
 
@@ -267,7 +272,7 @@ class _Phone:
             asyncio.get_running_loop().create_task(self.pick_up(number))
 
     async def pick_up(self, number: int) -> None:
-        from sip.endpoint import EngineCall
+        from sip.enginecall import EngineCall
 
         with suppress(EngineError):
             await self.engine.command(EngineCall.reply, number, 200)
@@ -286,7 +291,7 @@ class _Phone:
                 self.tell("error", serial, str(error))
 
     async def command(self, method: str, number: int, *arguments: Any) -> Any:
-        from sip.endpoint import EngineCall
+        from sip.enginecall import EngineCall
 
         return await self.engine.command(getattr(EngineCall, method), number, *arguments)
 
@@ -318,6 +323,10 @@ class _Phone:
 
     async def on_stop_recording(self, number: int) -> None:
         await self.command("stop_recording", number)
+
+    async def on_received(self, number: int) -> int:
+        packets: int = await self.command("received", number)
+        return packets
 
     async def on_hold(self, number: int) -> None:
         await self.command("hold", number)

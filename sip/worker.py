@@ -11,7 +11,8 @@ import structlog
 
 from sip.board import Board, State, started_now
 from sip.call import Handler, HungUp, Session
-from sip.endpoint import Engine, EngineCall
+from sip.endpoint import Engine
+from sip.enginecall import EngineCall
 from sip.errors import EngineError
 from sip.hosting import run_engine
 from sip.parse import parse_invite
