@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import structlog
 
 from store.api import Users
-from store.errors import Unavailable
+from store.errors import StoreError
 from store.model import User
 
 log = structlog.get_logger()
@@ -33,8 +33,10 @@ class Phonebook:
                     found[number] = self._remember(number, await self._users.by_extension(number))
                     if found[number]:
                         break
-        except (Unavailable, TimeoutError):
-            log.warning("users cannot be looked up: the database is away", remembered=len(self._seen))
+        except (StoreError, TimeoutError) as error:
+            log.warning(
+                "users cannot be looked up", why=str(error) or "no answer", remembered=len(self._seen)
+            )
             found |= {number: self._seen[number] for number in wanted if number in self._seen}
         return found
 

@@ -20,7 +20,7 @@ from sip.call import Call, HungUp, RecordLimits
 from sip.errors import SipError
 from sip.invite import Invite, Reason
 from store.api import Store
-from store.errors import Unavailable
+from store.errors import StoreError, Unavailable
 from store.model import PinPolicy, User
 from voicemail.conversation.desk import Box, Desk, Sounds, reach
 from voicemail.conversation.leave_message import Next, leave_message
@@ -182,7 +182,7 @@ class Pilot:
         try:
             audio = await reach(self._store.users.greeting(where.user.id), WITHIN)
             return await desk.sounds.file(audio) if audio and wav.is_sound(audio) else None
-        except (Unavailable, OSError) as error:
+        except (StoreError, OSError) as error:
             log.warning("greeting replaced by the system's", why=str(error))
             return None
 

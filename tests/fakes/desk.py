@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -82,13 +82,8 @@ class House:
     async def leave(self, user: User = ANNA, audio: bytes | None = None, **more: object) -> NewMessage:
         """A message in the store, 4 s long."""
         whole = wav.file_ulaw(b"\x55" * 4 * wav.RATE) if audio is None else audio
-        values: dict[str, object] = {
-            "caller": "+4930555",
-            "caller_name": "",
-            "recorded": START,
-            "seconds": 4.0,
-        }
-        new = NewMessage(id=uuid7(), mailbox_id=user.id, **(values | more))  # type: ignore[arg-type]
+        plain = NewMessage(uuid7(), user.id, "+4930555", "", START, 4.0)
+        new = replace(plain, **more)  # type: ignore[arg-type]
         await self.store.messages.deposit(new, whole)
         return new
 
