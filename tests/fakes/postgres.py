@@ -10,11 +10,16 @@ import shutil
 import socket
 import subprocess
 import tempfile
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from store.schema import upgrade
 from store.server import STOP_FAST, STOP_NOW, Passwords, PostgresServer, ServerSettings
 
 PASSWORDS = Passwords(postgres="test-super", vm="test-vm", vmrepl="test-repl", edge="test-edge")
@@ -53,13 +58,18 @@ def server_folder() -> Iterator[Path]:
 
 
 class RunningServer(PostgresServer):
-    """A PostgresServer with its process, started and stopped by the test."""
+    """A PostgresServer with its process, started and stopped by the test.
+
+    Role vm may enter every database, since tests have databases of their own.
+    """
 
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Prepare, start and wait until it takes connections. Output goes to log.txt beside the data."""
         self.prepare()
+        with open(self.settings.data / "pg_hba.conf", "a") as access:
+            access.write("host all vm 127.0.0.0/8 scram-sha-256\n")
         with open(self.settings.data.parent / "log.txt", "ab") as out:
             self.process = subprocess.Popen(
                 self.argv(), env=self.environment(), stdout=out, stderr=out, stdin=subprocess.DEVNULL, cwd="/"
@@ -88,7 +98,7 @@ def running_server(**changes: object) -> Iterator[RunningServer]:
     ensure_user()
     with server_folder() as folder:
         settings = ServerSettings(folder / "data", free_port(), PASSWORDS, parameters=FAST)
-        server = RunningServer(replace(settings, **changes))  # type: ignore[arg-type]
+        server = RunningServer(replace(settings, **changes))
         try:
             server.start()
             server.bootstrap()
@@ -96,3 +106,21 @@ def running_server(**changes: object) -> Iterator[RunningServer]:
         finally:
             server.stop()
             server.clear_leftovers()
+
+
+def with_template(server: RunningServer) -> None:
+    """Give the server's database `vm` the schema; it serves as a template from now on."""
+    upgrade(server.conninfo())
+
+
+@contextmanager
+def copied_database(server: RunningServer, template: str = "vm") -> Iterator[str]:
+    """The conninfo (role vm) of a fresh copy of the template, dropped afterwards."""
+    name = f"vm_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server.conninfo("postgres", "postgres"), autocommit=True) as admin:
+        admin.execute(f"create database {name} template {template} owner vm")
+        admin.execute(f"alter database {name} set synchronous_commit = local")
+        try:
+            yield make_conninfo(server.conninfo(), dbname=name)
+        finally:
+            admin.execute(f"drop database {name} with (force)")

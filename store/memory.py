@@ -1,0 +1,303 @@
+"""The store in memory: the same interface, passing the same contract tests. For tests and demonstrations."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+from store import lockout
+from store.errors import Conflict, Fenced, NotFound, Unavailable
+from store.ids import HybridClock, uuid7
+from store.lockout import SignInEvent
+from store.model import (
+    Attempt,
+    Counts,
+    Deposit,
+    Folder,
+    Mark,
+    Message,
+    NewMessage,
+    OutboxItem,
+    PinPolicy,
+    User,
+    Work,
+)
+
+ORDER = tuple(Folder)
+UNDOES = {
+    Mark.READ: Mark.UNREAD,
+    Mark.UNREAD: Mark.READ,
+    Mark.DELETE: Mark.UNDELETE,
+    Mark.UNDELETE: Mark.DELETE,
+}
+
+
+@dataclass
+class Postponed:
+    """What is known of an item's tries."""
+
+    attempts: int = 0
+    until: datetime | None = None
+
+
+@dataclass
+class State:
+    """All rows, and whether calls fail: `away` makes every one raise Unavailable."""
+
+    node: int = 1
+    away: bool = False
+    copies: int = 1
+    clock: HybridClock = field(default_factory=HybridClock)
+    users: dict[UUID, User] = field(default_factory=dict)
+    greetings: dict[tuple[UUID, str], bytes] = field(default_factory=dict)
+    messages: dict[UUID, tuple[Message, bytes]] = field(default_factory=dict)
+    marks: dict[UUID, set[Mark]] = field(default_factory=dict)
+    sign_ins: dict[UUID, list[SignInEvent]] = field(default_factory=dict)
+    outbox: dict[UUID, OutboxItem] = field(default_factory=dict)
+    done: dict[UUID, str] = field(default_factory=dict)
+    postponed: dict[UUID, Postponed] = field(default_factory=dict)
+    epoch: int = 0
+    listeners: list["asyncio.Queue[str]"] = field(default_factory=list)
+
+    def check(self) -> None:
+        if self.away:
+            raise Unavailable("the store is away")
+
+    def tell(self, *tables: str) -> None:
+        for listener in self.listeners:
+            for table in tables:
+                listener.put_nowait(table)
+
+    def add_work(self, kind: Work, mailbox_id: UUID, message_id: UUID) -> None:
+        item = OutboxItem(uuid7(), kind, mailbox_id, message_id, datetime.now(UTC))
+        self.outbox[item.id] = item
+
+
+class MemoryUsers:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def by_extension(self, extension: str) -> User | None:
+        return next((user for user in await self.all() if user.extension == extension), None)
+
+    async def get(self, user_id: UUID) -> User | None:
+        self._state.check()
+        return self._state.users.get(user_id)
+
+    async def all(self) -> Sequence[User]:
+        self._state.check()
+        return sorted(self._state.users.values(), key=lambda user: (user.extension, user.id))
+
+    async def add(self, user: User) -> None:
+        await self._require_free(user)
+        if user.id in self._state.users:
+            raise Conflict(f"user {user.id} is there already")
+        self._state.users[user.id] = user
+        self._state.tell("user_account")
+
+    async def change(self, user: User) -> None:
+        self._require(user.id)
+        await self._require_free(user)
+        self._state.users[user.id] = user
+        self._state.tell("user_account")
+
+    async def remove(self, user_id: UUID) -> None:
+        self._require(user_id)
+        del self._state.users[user_id]
+        self._state.tell("user_account")
+
+    async def greeting(self, user_id: UUID, kind: str = "standard") -> bytes | None:
+        self._state.check()
+        return self._state.greetings.get((user_id, kind))
+
+    async def set_greeting(self, user_id: UUID, audio: bytes | None, kind: str = "standard") -> None:
+        self._state.check()
+        if audio is None:
+            self._state.greetings.pop((user_id, kind), None)
+        else:
+            self._state.greetings[user_id, kind] = audio
+        self._state.tell("greeting")
+
+    def _require(self, user_id: UUID) -> None:
+        self._state.check()
+        if user_id not in self._state.users:
+            raise NotFound(f"no user {user_id}")
+
+    async def _require_free(self, user: User) -> None:
+        owner = await self.by_extension(user.extension)
+        if owner and owner.id != user.id:
+            raise Conflict(f"extension {user.extension} is in use")
+
+
+class MemoryMessages:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
+        state, m = self._state, message
+        state.check()
+        if m.id in state.messages:
+            return Deposit(m.id, state.copies, repeated=True)
+        kept = Message(
+            m.id,
+            m.mailbox_id,
+            m.caller,
+            m.caller_name,
+            m.recorded,
+            m.seconds,
+            m.urgent,
+            m.cut_off,
+            Folder.NEW,
+            state.node,
+        )
+        state.messages[m.id] = (kept, audio)
+        state.add_work(Work.LAMP, m.mailbox_id, m.id)
+        user = state.users.get(m.mailbox_id)
+        if user and user.mail:
+            state.add_work(Work.MAIL, m.mailbox_id, m.id)
+        state.tell("message", "outbox")
+        return Deposit(m.id, state.copies)
+
+    async def listing(self, mailbox_id: UUID, *folders: Folder) -> Sequence[Message]:
+        self._state.check()
+        found = (m for m, _ in self._state.messages.values() if m.mailbox_id == mailbox_id)
+        wanted = (m for m in found if m.folder in (folders or ORDER))
+        return sorted(wanted, key=lambda m: (ORDER.index(m.folder), not m.urgent, m.recorded, m.id))
+
+    async def get(self, message_id: UUID) -> Message | None:
+        self._state.check()
+        found = self._state.messages.get(message_id)
+        return found[0] if found else None
+
+    async def audio(self, message_id: UUID) -> bytes:
+        return self._require(message_id)[1]
+
+    async def mark(self, message_id: UUID, mark: Mark) -> None:
+        message, audio = self._require(message_id)
+        marks = self._state.marks.setdefault(message_id, set())
+        marks.discard(UNDOES[mark])
+        marks.add(mark)
+        self._state.messages[message_id] = (replace(message, folder=_folder(marks)), audio)
+        self._state.add_work(Work.LAMP, message.mailbox_id, message_id)
+        self._state.tell("message_event", "outbox")
+
+    async def counts(self, mailbox_id: UUID) -> Counts:
+        new = await self.listing(mailbox_id, Folder.NEW)
+        old = await self.listing(mailbox_id, Folder.SAVED)
+        return Counts(len(new), len(old), _urgent(new), _urgent(old))
+
+    async def all_ids(self) -> Sequence[UUID]:
+        self._state.check()
+        return sorted(self._state.messages)
+
+    def _require(self, message_id: UUID) -> tuple[Message, bytes]:
+        self._state.check()
+        if message_id not in self._state.messages:
+            raise NotFound(f"no message {message_id}")
+        return self._state.messages[message_id]
+
+
+def _urgent(messages: Iterable[Message]) -> int:
+    return sum(message.urgent for message in messages)
+
+
+def _folder(marks: set[Mark]) -> Folder:
+    if Mark.DELETE in marks:
+        return Folder.DELETED
+    return Folder.SAVED if Mark.READ in marks else Folder.NEW
+
+
+class MemorySignIns:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def begin(self, user_id: UUID, policy: PinPolicy, now: datetime) -> Attempt:
+        attempt = uuid7()
+        if await self.locked_until(user_id, policy, now):
+            return Attempt(attempt, user_id, allowed=False)
+        self._record(attempt, user_id, now, "begin")
+        return Attempt(attempt, user_id, lockout.allowed(self._events(user_id), attempt, policy))
+
+    async def succeeded(self, attempt: Attempt) -> None:
+        self._record(uuid7(), attempt.user_id, datetime.now(UTC), "success")
+
+    async def locked_until(self, user_id: UUID, policy: PinPolicy, now: datetime) -> datetime | None:
+        return lockout.locked_until(self._events(user_id), policy, now)
+
+    async def unlock(self, user_id: UUID) -> None:
+        self._record(uuid7(), user_id, datetime.now(UTC), "unlock")
+
+    def _events(self, user_id: UUID) -> list[SignInEvent]:
+        self._state.check()
+        return self._state.sign_ins.setdefault(user_id, [])
+
+    def _record(self, identifier: UUID, user_id: UUID, at: datetime, kind: str) -> None:
+        self._events(user_id).append(SignInEvent(identifier, self._state.clock.now(), at, kind))
+
+
+class MemoryOutbox:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def fence(self, epoch: int) -> None:
+        self._state.check()
+        self._state.epoch = max(self._state.epoch, epoch)
+
+    async def due(self, now: datetime, epoch: int, limit: int = 100) -> Sequence[OutboxItem]:
+        await self._hold(epoch)
+        ready = [item for item in self._open() if (self._tries(item).until or now) <= now]
+        return ready[:limit]
+
+    async def done(self, item: OutboxItem, result: str, epoch: int) -> None:
+        await self._hold(epoch)
+        self._state.done.setdefault(item.id, result)
+        self._state.tell("outbox_done")
+
+    async def postpone(self, item: OutboxItem, until: datetime, why: str) -> None:
+        tries = self._tries(item)
+        self._state.postponed[item.id] = Postponed(tries.attempts + 1, until)
+
+    async def pending(self) -> int:
+        return len(self._open())
+
+    async def next_due(self) -> datetime | None:
+        times = [until for item in self._open() if (until := self._tries(item).until)]
+        return min(times, default=None)
+
+    def _open(self) -> list[OutboxItem]:
+        self._state.check()
+        left = [item for item in self._state.outbox.values() if item.id not in self._state.done]
+        left.sort(key=lambda item: (item.created, item.id))
+        return [replace(item, attempts=self._tries(item).attempts) for item in left]
+
+    def _tries(self, item: OutboxItem) -> Postponed:
+        self._state.check()
+        return self._state.postponed.get(item.id, Postponed())
+
+    async def _hold(self, epoch: int) -> None:
+        await self.fence(epoch)
+        if epoch < self._state.epoch:
+            raise Fenced(f"epoch {epoch} is over")
+
+
+class MemoryStore:
+    """The `Store` of store.api. Tests set `state.away` and `state.copies`."""
+
+    def __init__(self, node: int = 1) -> None:
+        self.state = State(node=node)
+        self.users = MemoryUsers(self.state)
+        self.messages = MemoryMessages(self.state)
+        self.sign_ins = MemorySignIns(self.state)
+        self.outbox = MemoryOutbox(self.state)
+
+    async def changes(self) -> AsyncIterator[str]:
+        """See store.api."""
+        news: asyncio.Queue[str] = asyncio.Queue()
+        self.state.listeners.append(news)
+        try:
+            yield ""
+            while True:
+                yield await news.get()
+        finally:
+            self.state.listeners.remove(news)
