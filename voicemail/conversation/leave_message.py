@@ -187,7 +187,8 @@ class Letter:
             ended_by=taken.ended_by,
         )
         if taken.seconds < delivery.rules.shortest:
-            return await delivery.drop(draft)
+            await delivery.drop(draft)
+            return None
         if taken.ended_by == "hang-up":  # about to be delivered: no need to note it on disk first
             return replace(draft, entry=replace(draft.entry, seconds=taken.seconds))
         return await delivery.change(draft, complete=True, seconds=taken.seconds)

@@ -79,7 +79,7 @@ async def test_delivering_twice_adds_nothing(home: House) -> None:
 
 
 async def test_the_file_stays_while_the_store_is_away_and_goes_when_it_is_back(home: House) -> None:
-    home.store.available = False
+    home.store.state.away = True
     drafts = [await recorded(home, entry(), spoken(2.0 + n)) for n in range(3)]
     assert [await home.delivery.deliver(draft) for draft in drafts] == [False, False, False]
     assert home.left_in_spool() == home.delivery.waiting == 3
@@ -88,7 +88,7 @@ async def test_the_file_stays_while_the_store_is_away_and_goes_when_it_is_back(h
         home.pauses.end()
     await until(lambda: len(home.pauses.asked) == 4)
     assert home.pauses.asked == [0.5, 1.0, 2.0, 4.0]
-    home.store.available = True
+    home.store.state.away = False
     home.pauses.end()
     await until(lambda: not home.delivery.waiting)
     assert sorted(each.seconds for each in await home.messages()) == [2.0, 3.0, 4.0]

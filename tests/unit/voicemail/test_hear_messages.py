@@ -204,7 +204,7 @@ async def test_no_file_is_left_when_the_call_is_over(home: House) -> None:
 async def test_a_store_that_goes_away_is_not_confirmed_to(home: House) -> None:
     await home.leave()
     call = home.call("2")
-    call.on_sound = lambda sound: setattr(home.store, "available", sound != AFTER)
+    call.on_sound = lambda sound: setattr(home.store.state, "away", sound == AFTER)
     with pytest.raises(Unavailable):
         await hear_messages(home.desk(), call, ANNA, Folder.NEW)
     assert "message_saved" not in call.heard
@@ -213,10 +213,10 @@ async def test_a_store_that_goes_away_is_not_confirmed_to(home: House) -> None:
 async def test_a_store_that_is_away_at_the_hang_up_leaves_the_message_new(home: House) -> None:
     await home.leave()
     call = home.call()
-    call.on_sound = lambda sound: setattr(home.store, "available", sound != AFTER)
+    call.on_sound = lambda sound: setattr(home.store.state, "away", sound == AFTER)
     with pytest.raises(HungUp):
         await hear_messages(home.desk(), call, ANNA, Folder.NEW)
-    home.store.available = True
+    home.store.state.away = False
     assert await folders(home) == [Folder.NEW]
 
 

@@ -202,7 +202,7 @@ async def test_a_full_disk_is_told_before_the_tone(home: House) -> None:
 
 
 async def test_with_the_store_away_the_message_waits_in_the_spool_and_sent_is_said(home: House) -> None:
-    home.store.available = False
+    home.store.state.away = True
     call = home.call(5.0, "2", "#")
     await leave(home, call)
     assert "message_sent" in call.heard

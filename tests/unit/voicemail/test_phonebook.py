@@ -23,7 +23,7 @@ async def test_numbers_are_looked_up_until_one_is_a_users() -> None:
 async def test_users_seen_are_remembered_while_the_store_is_away() -> None:
     phonebook, store = await book()
     await phonebook.find_first(("1001",))
-    store.available = False
+    store.state.away = True
     assert await phonebook.find_first(("1001", "1002")) == {"1001": ANNA}
 
 
@@ -32,7 +32,7 @@ async def test_a_user_who_was_removed_is_forgotten() -> None:
     await phonebook.find_first(("1001",))
     await store.users.remove(ANNA.id)
     await phonebook.find_first(("1001",))
-    store.available = False
+    store.state.away = True
     assert await phonebook.find_first(("1001",)) == {}
 
 
@@ -42,7 +42,7 @@ async def test_no_more_than_so_many_users_are_remembered() -> None:
         if extension != "1001":
             await store.users.add(replace(ANNA, id=uuid4(), extension=extension))
         await phonebook.find_first((extension,))
-    store.available = False
+    store.state.away = True
     found = [bool(await phonebook.find_first((number,))) for number in ("1001", "1002", "1003")]
     assert found == [False, True, True]
 

@@ -127,7 +127,7 @@ async def test_with_the_store_away_a_message_is_taken_and_delivered_later(home: 
     pilot = home.pilot()
     if seen:
         await pilot.handle(home.call(invite=invite(PILOT, "1001")))
-    home.store.available = False
+    home.store.state.away = True
     call = home.call(5.0, "#", invite=invite(PILOT, "1001"))
     await pilot.handle(call)
     assert call.heard[-2:] == ["message_sent", "goodbye"]
@@ -136,14 +136,14 @@ async def test_with_the_store_away_a_message_is_taken_and_delivered_later(home: 
 
 
 async def test_with_the_store_away_users_are_told(home: House) -> None:
-    home.store.available = False
+    home.store.state.away = True
     assert (await talk(home, invite())).heard == ["not_available_now", "goodbye"]
 
 
 async def test_a_known_user_is_told_when_the_store_goes_away_meanwhile(home: House) -> None:
     pilot = home.pilot()
     call = home.call(PIN, invite=invite(caller="1001"))
-    call.on_sound = lambda sound: setattr(home.store, "available", sound != "enter_pin")
+    call.on_sound = lambda sound: setattr(home.store.state, "away", sound == "enter_pin")
     await pilot.handle(call)
     assert call.heard == ["welcome", "enter_pin", "not_available_now", "goodbye"]
     assert call.ended

@@ -104,7 +104,7 @@ async def test_a_user_without_a_pin_cannot_be_entered(home: House) -> None:
 
 
 async def test_what_cannot_be_counted_is_not_compared(home: House) -> None:
-    home.store.available = False
+    home.store.state.away = True
     with pytest.raises(Unavailable):
         await sign_in(home.desk(), home.call(PIN), ANNA)
 
