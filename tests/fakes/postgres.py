@@ -98,7 +98,7 @@ def running_server(**changes: object) -> Iterator[RunningServer]:
     ensure_user()
     with server_folder() as folder:
         settings = ServerSettings(folder / "data", free_port(), PASSWORDS, parameters=FAST)
-        server = RunningServer(replace(settings, **changes))
+        server = RunningServer(replace(settings, **changes))  # type: ignore[arg-type]
         try:
             server.start()
             server.bootstrap()

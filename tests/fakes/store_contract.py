@@ -266,7 +266,7 @@ async def test_work_comes_oldest_first_and_is_done_once(store: Store) -> None:
     for _ in range(3):
         await store.messages.deposit(message(uuid7()), b"x")
     items = await work(store)
-    assert [item.id for item in items] == sorted(item.id for item in items)
+    assert items == sorted(items, key=lambda item: (item.created, item.id))
     assert [item.id for item in await store.outbox.due(FAR, 1, limit=2)] == [item.id for item in items[:2]]
     await store.outbox.done(items[0], "sent", 1)
     await store.outbox.done(items[0], "sent", 1)
