@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Protocol
 
 import aiosmtplib
 
@@ -26,11 +27,42 @@ NOT_ALLOWED_YET = range(530, 540)
 """Answers that ask for AUTH or TLS, or refuse ours: our configuration is wrong, not the mail."""
 
 
-class Postman:
-    """The handler of notification mails. `name` is what we say in EHLO; `zone` that of the times shown."""
+class MailHost(Protocol):
+    """Takes mails. The real one is SmartHost."""
 
-    def __init__(self, store: Store, settings: Mail, name: str, zone: tzinfo) -> None:
-        self._store, self._settings, self._name, self._zone = store, settings, name, zone
+    async def take(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
+        """Ask `permit`, then hand over. Raises SMTPException, OSError (TimeoutError among them)."""
+
+
+class SmartHost:
+    """The configured mail server. `name` is what we say in EHLO."""
+
+    def __init__(self, settings: Mail, name: str) -> None:
+        self._settings, self._name = settings, name
+
+    async def take(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
+        settings = self._settings
+        client = aiosmtplib.SMTP(
+            hostname=settings.host,
+            port=settings.port,
+            username=settings.user or None,
+            password=await asyncio.to_thread(_password, settings) if settings.user else None,
+            local_hostname=self._name,
+            timeout=settings.timeout,
+            use_tls=False,
+            start_tls=settings.tls,
+        )
+        async with asyncio.timeout(COMMANDS * settings.timeout), client:
+            permit()
+            sender = mail["From"].addresses[0].addr_spec
+            await client.send_message(mail, sender=sender, recipients=[receiver])
+
+
+class Postman:
+    """The handler of notification mails. `zone` is that of the times shown."""
+
+    def __init__(self, store: Store, settings: Mail, host: MailHost, zone: tzinfo) -> None:
+        self._store, self._settings, self._host, self._zone = store, settings, host, zone
         self._lane = f"mail {settings.host}:{settings.port}"
 
     def lanes(self) -> Mapping[str, LaneSettings]:
@@ -54,8 +86,7 @@ class Postman:
         except (NoAddress, NotFound) as error:
             return Outcome(Verdict.SENT, f"nothing sent: {error}")
         try:
-            async with asyncio.timeout(COMMANDS * self._settings.timeout):
-                await self._hand_over(mail, receiver, permit)
+            await self._host.take(mail, receiver, permit)
         except (aiosmtplib.SMTPException, OSError) as error:
             return outcome(error)
         return Outcome(Verdict.SENT, "sent")
@@ -80,22 +111,6 @@ class Postman:
             return await self._store.messages.audio(message.id)
         except NotFound:
             return b""
-
-    async def _hand_over(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
-        settings = self._settings
-        client = aiosmtplib.SMTP(
-            hostname=settings.host,
-            port=settings.port,
-            username=settings.user or None,
-            password=await asyncio.to_thread(_password, settings) if settings.user else None,
-            local_hostname=self._name,
-            timeout=settings.timeout,
-            use_tls=False,
-            start_tls=settings.tls,
-        )
-        async with client:
-            permit()
-            await client.send_message(mail, sender=mail["From"].addresses[0].addr_spec, recipients=[receiver])
 
 
 def _password(settings: Mail) -> str:

@@ -27,7 +27,7 @@ from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
 from voicemail.primary.lease import Lease
 from voicemail.primary.notifier import Notifier, Sender
-from voicemail.primary.postman import Postman
+from voicemail.primary.postman import Postman, SmartHost
 from voicemail.primary.runner import Runner
 from voicemail.secrets import NodeFiles, app_conninfo
 
@@ -56,7 +56,7 @@ class Duty:
         assert zone is not None
         self._clock = clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
-        postman = Postman(store, config.mail, config.node.name, zone)
+        postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
         handlers: dict[Work, Handler] = {Work.LAMP: self.notifier, Work.MAIL: postman}
         self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
 

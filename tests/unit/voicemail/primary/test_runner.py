@@ -1,0 +1,440 @@
+"""The runner with the memory store, real handlers, a clock moved by hand, and a world that can fail."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from uuid import UUID
+
+import aiosmtplib
+import pytest
+
+from store.ids import uuid7
+from store.memory import MemoryStore
+from store.model import Mark, NewMessage, User, Work
+from tests.fakes.primary import HandClock, PostBox, SipWorld, eventually, quiet
+from voicemail.config import Mail, Trunk
+from voicemail.primary.agenda import Agenda
+from voicemail.primary.lamps import Senders
+from voicemail.primary.lease import Lease
+from voicemail.primary.notifier import Notifier
+from voicemail.primary.postman import Postman
+from voicemail.primary.runner import Runner
+
+OWN, PEER = "192.0.2.11:5060", "192.0.2.12:5060"
+PBX = Trunk(name="pbx", addresses=("192.0.2.5",), lamp_uri="sip:mwi-{extension}@192.0.2.5")
+OTHER = Trunk(name="other", addresses=("192.0.2.6",), lamp_uri="sip:{extension}@192.0.2.6")
+ANNA = User(UUID(int=1), "1001", mail="anna@example.com", attach=False)
+BEN = User(UUID(int=2), "1002")
+MAIL = Mail(host="mail.example.com", sender="vm@example.com", message_id_domain="vm.example.com")
+
+
+@dataclass
+class Primary:
+    """One node's process, with everything around it."""
+
+    store: MemoryStore = field(default_factory=MemoryStore)
+    clock: HandClock = field(default_factory=HandClock)
+    world: SipWorld = field(default_factory=SipWorld)
+    post: PostBox = field(default_factory=PostBox)
+    trunks: tuple[Trunk, ...] = (PBX,)
+    mail: Mail = MAIL
+    own: str = OWN
+
+    def __post_init__(self) -> None:
+        we = Senders(self.own, f"sip:5000@{self.own}")
+        self.notifier = Notifier(self.store, self.world, self.trunks, we, self.clock)
+        postman = Postman(self.store, self.mail, self.post, UTC)
+        handlers = {Work.LAMP: self.notifier, Work.MAIL: postman}
+        self.runner = Runner(self.store, handlers, Agenda(lambda: 0.0), self.clock, Lease())
+
+    def renew(self, epoch: int = 1) -> None:
+        self.runner.renew(epoch, self.clock.monotonic())
+
+    async def later(self, seconds: float, epoch: int = 1) -> None:
+        """Time passes, and the supervisor renews all along."""
+        for _ in range(int(seconds)):
+            self.clock.advance(1.0)
+            self.renew(epoch)
+            await quiet(20)
+
+    async def deposit(self, user: User = ANNA, urgent: bool = False) -> UUID:
+        message = NewMessage(uuid7(), user.id, "1007", "Eve", datetime.now(UTC), 7.0, urgent)
+        await self.store.messages.deposit(message, b"")
+        return message.id
+
+    def lamp(self, uri: str) -> tuple[int, int] | None:
+        shown = self.world.lamps.get(uri)
+        return (shown.new, shown.old) if shown else None
+
+    @property
+    def left(self) -> int:
+        return len(self.store.state.outbox) - len(self.store.state.done)
+
+    @asynccontextmanager
+    async def on_duty(self, epoch: int = 1) -> AsyncIterator[None]:
+        async with self.running():
+            self.renew(epoch)
+            await quiet()
+            self.world.forget()
+            yield
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        task = asyncio.create_task(self.runner.run())
+        try:
+            await quiet()
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+@pytest.fixture
+async def primary() -> Primary:
+    made = Primary()
+    await made.store.users.add(ANNA)
+    await made.store.users.add(BEN)
+    return made
+
+
+async def test_a_deposit_lights_the_lamp_on_trunk_and_edge_and_is_mailed(primary: Primary) -> None:
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 0)
+    assert primary.lamp("sip:mwi-1001@192.0.2.5") == (1, 0)
+    assert primary.lamp(f"sip:1001@{OWN}") == (1, 0)
+    assert len(primary.post.mails) == 1
+    assert primary.store.state.done.values() and set(primary.store.state.done.values()) == {"sent"}
+
+
+async def test_hearing_and_deleting_put_the_lamp_out(primary: Primary) -> None:
+    async with primary.on_duty():
+        message = await primary.deposit()
+        await primary.store.messages.mark(message, Mark.READ)
+        await eventually(lambda: primary.left == 0)
+        assert primary.lamp("sip:mwi-1001@192.0.2.5") == (0, 1)
+        await primary.store.messages.mark(message, Mark.DELETE)
+        await eventually(lambda: primary.left == 0)
+        assert primary.lamp("sip:mwi-1001@192.0.2.5") == (0, 0)
+
+
+async def test_without_a_lease_nothing_is_done_at_all(primary: Primary) -> None:
+    async with primary.running():
+        await primary.deposit()
+        await quiet()
+        primary.clock.advance(3600)
+        await quiet()
+    assert not primary.world.requests and not primary.post.mails and primary.left == 2
+    assert primary.store.state.epoch == 0
+
+
+async def test_a_frozen_process_that_wakes_does_nothing_until_it_is_renewed(primary: Primary) -> None:
+    async with primary.on_duty():
+        primary.clock.elapsed += 60.0  # frozen: no time passes for its own timers
+        await primary.deposit()
+        await quiet()
+        assert not primary.world.requests
+        primary.runner.renew(1, primary.clock.monotonic() - 59.0)  # what lay in the pipe
+        await quiet()
+        assert not primary.world.requests
+        primary.renew()
+        await eventually(lambda: primary.left == 0)
+
+
+async def test_the_lease_is_asked_immediately_before_the_act(primary: Primary) -> None:
+    async with primary.on_duty():
+        counts = primary.store.messages.counts
+
+        async def slow(mailbox: UUID) -> object:
+            primary.clock.elapsed += 10.0  # the lease runs out while the store is read
+            return await counts(mailbox)
+
+        primary.store.messages.counts = slow  # type: ignore[method-assign,assignment]
+        await primary.deposit(BEN)
+        await quiet()
+    assert not primary.world.requests and primary.left == 1
+
+
+async def test_every_lamp_is_sent_again_on_a_new_epoch(primary: Primary) -> None:
+    async with primary.on_duty():
+        primary.renew(2)
+        await primary.later(1, epoch=2)
+        assert len(primary.world.to("192.0.2.5")) == 2 and len(primary.world.to(OWN)) == 2
+        assert primary.store.state.epoch == 2
+
+
+async def test_lamps_are_sent_again_hourly_and_publications_before_they_expire(primary: Primary) -> None:
+    async with primary.on_duty():
+        for _ in range(60):
+            await primary.later(60)
+        assert [r.method for r in primary.world.to(OWN)].count("PUBLISH") in (2, 4)
+        await primary.later(5)
+        assert len(primary.world.to("192.0.2.5")) == 2
+
+
+async def test_a_publication_replaces_its_predecessor_and_is_begun_anew_when_forgotten(
+    primary: Primary,
+) -> None:
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 0)
+        assert len(primary.world.etags) == 2, "one for each mailbox"
+        primary.world.etags.clear()  # the edge lost its state
+        await primary.deposit()
+        await eventually(lambda: primary.left == 0)
+        assert primary.lamp(f"sip:1001@{OWN}") == (2, 0)
+        answers = [dict(r.headers).get("SIP-If-Match") for r in primary.world.to(f"1001@{OWN}")]
+        assert answers[-1] is None and answers[-2] is not None
+
+
+async def test_an_edge_that_comes_back_is_told_every_lamp(primary: Primary) -> None:
+    await primary.deposit()
+    async with primary.on_duty():
+        await eventually(lambda: primary.left == 0)
+        primary.world.forget()
+        primary.notifier.peer_edge = PEER
+        primary.runner.wake()
+        await primary.later(1)
+        assert {r.target for r in primary.world.requests} == {f"sip:1001@{PEER}", f"sip:1002@{PEER}"}
+        assert primary.lamp(f"sip:1001@{PEER}") == (1, 0)
+
+
+async def test_an_edge_that_is_gone_holds_nothing_up(primary: Primary) -> None:
+    primary.notifier.peer_edge = PEER
+    async with primary.on_duty():
+        primary.world.hanging.add(PEER)
+        await primary.deposit()
+        await quiet()
+        assert primary.left == 1, "the lamp still waits for the peer's edge"
+        primary.notifier.peer_edge = ""
+        primary.runner.wake()
+        await eventually(lambda: primary.left == 0)
+
+
+async def test_a_destination_that_hangs_delays_no_other() -> None:
+    primary = Primary(trunks=(PBX, OTHER))
+    users = [User(UUID(int=n), str(2000 + n)) for n in range(1, 41)]
+    for user in users:
+        await primary.store.users.add(user)
+    async with primary.on_duty():
+        primary.world.hanging.add("192.0.2.6")
+        for user in users:
+            await primary.deposit(user)
+        await eventually(
+            lambda: all(primary.lamp(f"sip:mwi-{u.extension}@192.0.2.5") == (1, 0) for u in users)
+        )
+        assert all(primary.lamp(f"sip:{u.extension}@{OWN}") == (1, 0) for u in users)
+        assert len(primary.world.to("192.0.2.6")) == 8, "no more than the lane takes"
+
+
+async def test_a_silent_trunk_is_tried_again_and_gets_all_lamps_when_it_is_back(primary: Primary) -> None:
+    async with primary.on_duty():
+        primary.world.codes["192.0.2.5"] = 408
+        await primary.deposit()
+        await quiet()
+        assert primary.left == 1 and primary.lamp(f"sip:1001@{OWN}") == (1, 0)
+        tried = len(primary.world.to("192.0.2.5"))
+        await primary.later(120)
+        assert tried < len(primary.world.to("192.0.2.5")) < 12
+        primary.world.codes.clear()
+        primary.world.lamps.clear()
+        await primary.later(61)
+        assert primary.lamp("sip:mwi-1001@192.0.2.5") == (1, 0)
+        assert primary.lamp("sip:mwi-1002@192.0.2.5") == (0, 0), "a PBX forgets its lamps"
+        await primary.later(3600)
+        assert primary.left == 0
+
+
+async def test_a_lamp_is_never_told_what_was_not_read_from_the_store(primary: Primary) -> None:
+    async with primary.on_duty():
+        primary.store.state.away = True
+        primary.store.state.tell("outbox", "user_account")
+        primary.runner.resync()
+        await primary.later(20)
+        assert not primary.world.requests
+        primary.store.state.away = False
+        await primary.deposit()
+        await primary.later(5)
+        assert primary.left == 0 and primary.lamp(f"sip:1001@{OWN}") == (1, 0)
+        assert len(primary.world.to("1002@")) == 2, "the resync that was asked for came too"
+
+
+async def test_a_store_that_goes_away_between_send_and_record_makes_no_second_mail(primary: Primary) -> None:
+    primary.post.held = asyncio.Event()
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.post.inside == 1)
+        primary.store.state.away = True
+        primary.post.held.set()
+        await primary.later(10)
+        primary.store.state.away = False
+        await primary.later(10)
+        assert primary.left == 0 and len(primary.post.mails) == 1
+
+
+async def test_mails_that_fail_are_repeated_with_the_same_message_id(primary: Primary) -> None:
+    primary.post.failure = ConnectionRefusedError("nobody there")
+    async with primary.on_duty():
+        await primary.deposit()
+        await primary.later(60)
+        assert primary.left == 1
+        primary.post.failure = None
+        await primary.later(120)
+        (item,) = (i for i in primary.store.state.outbox.values() if i.kind is Work.MAIL)
+        assert primary.post.ids == [f"<{item.id}@vm.example.com>"] and primary.left == 0
+
+
+async def test_a_mail_refused_for_good_is_done_and_says_so(primary: Primary) -> None:
+    primary.post.failure = aiosmtplib.SMTPDataError(554, "no")
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 0)
+    assert any(r.startswith("refused: SMTPDataError") for r in primary.store.state.done.values())
+
+
+async def test_work_that_fails_for_five_days_is_given_up_and_no_sooner(primary: Primary) -> None:
+    primary.post.failure = aiosmtplib.SMTPDataError(451, "later")
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 1)
+        for hours in range(24 * 5 + 2):
+            assert primary.left == 1 or hours >= 24 * 5 - 1
+            primary.clock.advance(3600)
+            primary.renew()
+            await eventually(lambda: primary.runner.lease.valid(primary.clock.monotonic()))
+            for _ in range(30):
+                await quiet(5)
+        await eventually(lambda: primary.left == 0)
+    assert any(r.startswith("given up") for r in primary.store.state.done.values())
+
+
+async def test_without_a_mail_host_mail_items_are_done() -> None:
+    primary = Primary(mail=Mail())
+    await primary.store.users.add(ANNA)
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 0)
+    assert "no mail host" in primary.store.state.done.values() and not primary.post.mails
+
+
+async def test_five_hundred_items_are_all_done_once(primary: Primary) -> None:
+    users = [User(UUID(int=n), str(n), mail=f"{n}@example.com", attach=False) for n in range(3000, 3025)]
+    for user in users:
+        await primary.store.users.add(user)
+    for number in range(250):
+        await primary.deposit(users[number % 25])
+    assert primary.left == 500
+    async with primary.running():
+        primary.renew()
+        for _ in range(100):
+            await primary.later(1)
+            if primary.left == 0:
+                break
+    assert primary.left == 0
+    assert len(primary.post.ids) == len(set(primary.post.ids)) == 250
+    assert all(primary.lamp(f"sip:mwi-{user.extension}@192.0.2.5") == (10, 0) for user in users)
+    assert len(primary.world.to("192.0.2.5")) < 100, "items of one mailbox go together"
+
+
+async def test_a_takeover_in_mid_work_repeats_at_most_what_is_in_hand_with_the_same_id() -> None:
+    first = Primary()
+    await first.store.users.add(ANNA)
+    second = Primary(first.store, first.clock, SipWorld(), PostBox(), own=PEER)
+    for _ in range(100):
+        await first.deposit()
+    async with first.running(), second.running():
+        first.renew(1)
+        await eventually(lambda: len(first.post.mails) >= 30)
+        first.post.held = asyncio.Event()
+        await eventually(lambda: first.post.inside == 5)
+        in_hand = set(first.post.ids[-5:])
+        second.renew(2)  # the first is cut off, not dead: it finishes what it has in hand
+        await quiet()
+        first.post.held.set()
+        for _ in range(60):
+            first.renew(1)
+            second.renew(2)
+            first.clock.advance(1.0)
+            await quiet(20)
+        await eventually(lambda: first.left == 0)
+    sent = first.post.ids + second.post.ids
+    repeated = {i for i in sent if sent.count(i) > 1}
+    assert len(set(sent)) == 100
+    assert repeated <= in_hand and len(sent) <= 105
+    assert not first.runner.lease.valid(first.clock.monotonic()), "the fenced one stopped"
+
+
+async def test_fenced_stops_at_once_and_for_this_epoch_for_ever(primary: Primary) -> None:
+    async with primary.on_duty():
+        primary.post.held = asyncio.Event()
+        await primary.deposit()
+        await eventually(lambda: primary.post.inside == 1)
+        primary.world.forget()
+        await primary.store.outbox.fence(5)
+        await primary.deposit()
+        await quiet()
+        assert not primary.world.requests and not primary.runner.lease.valid(primary.clock.monotonic())
+        await primary.later(10)
+        assert not primary.world.requests and primary.store.state.epoch == 5
+        primary.post.held = None
+        await primary.later(3, epoch=6)
+        assert primary.left == 0
+
+
+async def test_a_removed_user_leaves_no_lamp_behind(primary: Primary) -> None:
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 0)
+        await primary.store.users.remove(ANNA.id)
+        await primary.later(4)
+        assert primary.lamp("sip:mwi-1001@192.0.2.5") == (0, 0)
+        assert primary.lamp(f"sip:1001@{OWN}") == (0, 0)
+
+
+async def test_an_extension_given_to_another_shows_the_new_owners_messages(primary: Primary) -> None:
+    async with primary.on_duty():
+        await primary.deposit(ANNA)
+        await primary.store.users.change(replace(ANNA, extension="1009"))
+        await primary.store.users.change(replace(BEN, extension="1001"))
+        await primary.later(4)
+        assert primary.lamp("sip:mwi-1009@192.0.2.5") == (1, 0)
+        assert primary.lamp("sip:mwi-1001@192.0.2.5") == (0, 0)
+        assert primary.lamp("sip:mwi-1002@192.0.2.5") == (0, 0)
+
+
+async def test_a_new_user_has_a_lamp_from_the_start(primary: Primary) -> None:
+    async with primary.on_duty():
+        await primary.store.users.add(User(UUID(int=7), "1007"))
+        await primary.later(4)
+        assert primary.lamp(f"sip:1007@{OWN}") == (0, 0)
+
+
+async def test_a_resync_of_many_mailboxes_is_paced_and_lets_new_work_pass() -> None:
+    primary = Primary(trunks=())
+    for number in range(2000):
+        await primary.store.users.add(User(UUID(int=number + 1), str(10_000 + number)))
+    async with primary.running():
+        for _ in range(10):  # a second
+            primary.renew()
+            primary.clock.advance(0.1)
+            await quiet(1000)
+        assert 300 <= len(primary.world.requests) <= 700
+        message = NewMessage(uuid7(), UUID(int=1999), "1", "", datetime.now(UTC), 1.0)
+        await primary.store.messages.deposit(message, b"")
+        await eventually(lambda: primary.lamp(f"sip:11998@{OWN}") == (1, 0))
+    assert primary.world.most_flying <= 8
+
+
+async def test_an_unexpected_failure_of_one_item_stops_nothing_else(primary: Primary) -> None:
+    primary.post.failure = ZeroDivisionError("a bug")
+    async with primary.on_duty():
+        await primary.deposit()
+        await quiet()
+        await primary.deposit(BEN)
+        await eventually(lambda: primary.lamp(f"sip:1002@{OWN}") == (1, 0))
+        primary.post.failure = None
+        await primary.later(10)
+        assert primary.left == 0
