@@ -102,6 +102,13 @@ class Spool:
         self._note(identifier).unlink(missing_ok=True)
         _sync_folder(self.folder)
 
+    def set_aside(self, identifier: UUID) -> None:
+        """Keep a recording that can never be delivered for an operator, out of the way."""
+        for path in (self.path(identifier), self._note(identifier)):
+            if path.exists():
+                self._set_aside(path)
+        _sync_folder(self.folder)
+
     def path(self, identifier: UUID) -> Path:
         """The sound file of a recording."""
         return self.folder / f"{identifier}.wav"

@@ -18,13 +18,13 @@ from typing import Any, Self
 from uuid import UUID
 
 import structlog
-from store.spool import Spool, SpoolEntry
 
 from sip import wav
 from sip.errors import BadSound
 from store.api import Store
 from store.errors import Unavailable
 from store.model import NewMessage, User
+from store.spool import Spool, SpoolEntry
 
 log = structlog.get_logger()
 
@@ -47,8 +47,10 @@ class Rules:
     """Seconds; anything shorter is dropped."""
     least_free: int = 200 * 2**20
     """Bytes the spool's disk must have left, or no recording is begun."""
-    patience: float = 1.5
-    """Seconds after which a deposit goes on in the background."""
+    patience: float = 0.9
+    """Seconds after which a deposit goes on in the background. Below the second of silence that a caller
+    may hear at most, and hardly below what the store waits for the peer: what takes longer ends with one
+    copy in any case."""
 
 
 class Delivery:
@@ -158,7 +160,7 @@ class Delivery:
         except BadSound as error:
             log.error("ALARM recording set aside: it holds no audio", why=str(error), **_told(entry))
             return await asyncio.to_thread(self._spool.set_aside, entry.id)
-        if entry.seconds < self.rules.shortest:
+        if (entry.seconds or 0.0) < self.rules.shortest:
             log.info("recording dropped: too short", **_told(entry))
             return await asyncio.to_thread(self._spool.remove, entry.id)
         mailbox = entry.mailbox_id or await self._mailbox(entry.extension)
@@ -242,7 +244,7 @@ def _message(entry: SpoolEntry, mailbox: UUID) -> NewMessage:
         caller=entry.caller,
         caller_name=entry.caller_name,
         recorded=entry.recorded,
-        seconds=entry.seconds,
+        seconds=entry.seconds or 0.0,
         urgent=entry.urgent,
         cut_off=not entry.complete,
         call_id=entry.call_id,
@@ -254,6 +256,6 @@ def _told(entry: SpoolEntry) -> dict[str, Any]:
     return {
         "message_id": str(entry.id),
         "mailbox": entry.extension,
-        "seconds": round(entry.seconds, 1),
+        "seconds": round(entry.seconds or 0.0, 1),
         "message_call_id": entry.call_id,
     }

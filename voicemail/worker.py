@@ -8,7 +8,7 @@ import asyncio
 import shutil
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -17,9 +17,10 @@ import structlog
 from sip.call import Handler, RecordLimits, Session
 from sip.pool import run_pool
 from sip.settings import EngineSettings, PoolSettings
+from store.api import Store
 from store.model import PinPolicy
 from store.postgres import PostgresStore
-from store.spool import Spool, SpoolEntry
+from store.spool import Spool, orphans
 from voicemail.config import Config, load
 from voicemail.delivery import Delivery, Rules
 from voicemail.pilot import Pilot, PilotSettings
@@ -63,12 +64,10 @@ def pool_settings(config: Config) -> PoolSettings:
 
 
 def rules(config: Config) -> Rules:
-    """The caller waits a little longer than the deposit waits for the peer, then hears "sent" anyway:
-    the message is on this node's disk."""
+    """What the configuration says about recordings."""
     return Rules(
         shortest=config.recording.shortest,
         least_free=config.recording.least_free_megabytes * MEGABYTE,
-        patience=config.store.wait_for_peer + 0.5,
     )
 
 
@@ -95,27 +94,35 @@ def session_of(config: Config) -> Session:
         number = NodeFiles(config).membership().number
         settings = pilot_settings(config, slot)
         _empty(settings.folder)
-        spool = Spool(spool_root(config), slot)
-        left = await asyncio.to_thread(left_behind, config, spool, slot)
-        async with (
-            PostgresStore.open(
-                app_conninfo(config),
-                number,
-                replicated=not config.store.dsn,
-                connections=config.sip.calls_per_worker,
-            ) as store,
-            Delivery(store, spool, rules(config), wait_for_peer=config.store.wait_for_peer) as delivery,
-        ):
-            delivery.recover(left)
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(
+                PostgresStore.open(
+                    app_conninfo(config),
+                    number,
+                    replicated=not config.store.dsn,
+                    connections=config.sip.calls_per_worker,
+                )
+            )
+            spool = Spool(spool_root(config), slot)
+            delivery = await opened(stack, config, store, spool)
+            if slot == 0:
+                for orphan in orphans(spool_root(config), range(config.sip.workers)):
+                    await opened(stack, config, store, orphan)
             yield Pilot(store, delivery, settings, local_time).handle
 
     return session
 
 
-def left_behind(config: Config, spool: Spool, slot: int) -> list[SpoolEntry]:
-    """What an earlier life of this slot did not deliver; the first slot also takes in what slots left
-    that are no longer served."""
-    return spool.left_behind()
+async def opened(stack: AsyncExitStack, config: Config, store: Store, spool: Spool) -> Delivery:
+    """Delivery from one slot's spool, which first takes up what an earlier life left there. The first
+    slot does that also for slots that are no longer served."""
+    stack.callback(spool.close)
+    left = await asyncio.to_thread(spool.left_behind)
+    delivery = await stack.enter_async_context(
+        Delivery(store, spool, rules(config), wait_for_peer=config.store.wait_for_peer)
+    )
+    delivery.recover(left)
+    return delivery
 
 
 def _empty(folder: Path) -> None:

@@ -8,6 +8,7 @@ at the n-th moment (from 1): each sound is one, and so is each waiting and each 
 Recordings are real WAV files whose samples tell which recording they are (`voice(n)`).
 """
 
+import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -16,9 +17,12 @@ from pathlib import Path
 from sip import wav
 from sip.call import HungUp, Recording, RecordLimits, Sound
 from sip.invite import Invite
+from voicemail.prompts import SHIPPED
 
 FILE = "FILE"
 """Any sound that is no prompt: a message, a greeting."""
+CATALOGUE = tomllib.loads((SHIPPED / "en" / "catalogue.toml").read_text())
+PROMPTS = {*CATALOGUE["tones"], *CATALOGUE["speech"]}
 START = datetime(2026, 3, 4, 15, 5, tzinfo=UTC)
 
 
@@ -105,7 +109,7 @@ class ScriptedCall:
 
     def _hear(self, sound: Sound) -> float:
         self._moment()
-        assert isinstance(sound, Path | str) and sound, "only prompts and files can be played"
+        assert isinstance(sound, Path) or sound in PROMPTS, f"there is no prompt {sound}"
         length = 1.0
         if isinstance(sound, Path):
             length = wav.seconds(sound)

@@ -7,14 +7,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
-from store.memory import MemoryStore
-from store.spool import Spool
-
 from sip import wav
 from sip.call import RecordLimits
 from sip.invite import Invite
 from store.ids import uuid7
+from store.memory import MemoryStore
 from store.model import Folder, Message, NewMessage, User
+from store.spool import Spool
 from tests.fakes.call import START, Clock, ScriptedCall, Step
 from voicemail import pins
 from voicemail.conversation.desk import Desk, Sounds
@@ -88,7 +87,7 @@ class House:
         return new
 
     def left_in_spool(self) -> int:
-        return len(self.spool.left_behind())
+        return len(list(self.spool.folder.glob("*.json")))
 
 
 def _runs(samples: bytes) -> bytes:
@@ -103,3 +102,4 @@ async def house(folder: Path, *users: User) -> AsyncIterator[House]:
         await store.users.add(user)
     async with Delivery(store, spool, Rules(least_free=1), sleep=pauses) as delivery:
         yield House(folder, store, spool, delivery, Clock(), pauses)
+    spool.close()

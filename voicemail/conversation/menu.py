@@ -11,6 +11,8 @@ Action = TypeVar("Action")
 HELP = "0"
 ROUNDS = 3
 """How often a silent caller is asked before the menu gives up."""
+WRONG = 10
+"""Wrong keys in a row after which nobody is believed to be there: machines press keys, too."""
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,14 @@ class Menu(Generic[Action]):
 
 
 async def choose(call: Call, menu: Menu[Action], *first: Sound) -> Action | None:
-    """Say `first`, then the menu, until a key of it is pressed. None: the caller stays silent.
+    """Say `first`, then the menu, until a key of it is pressed. None: the caller stays silent, or
+    presses nothing but wrong keys.
 
     A wrong key is answered with "that key does nothing here" and the menu; as somebody is there, it
     does not count as silence."""
     said: tuple[Sound, ...] = (*first, *menu.help)
-    silent = 0
-    while silent < ROUNDS:
+    silent = wrong = 0
+    while silent < ROUNDS and wrong < WRONG:
         match await call.ask(*said, keys=menu.offered, wait=menu.wait):
             case "":
                 silent += 1
@@ -42,6 +45,6 @@ async def choose(call: Call, menu: Menu[Action], *first: Sound) -> Action | None
             case key if key in menu.keys:
                 return menu.keys[key]
             case key:
-                silent = 0
+                silent, wrong = 0, wrong + 1
                 said = menu.help if key == HELP else ("invalid_key", *menu.help)
     return None

@@ -5,12 +5,12 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from store.memory import MemoryStore
-from store.spool import Spool, SpoolEntry
 
 from sip import wav
 from store.ids import uuid7
+from store.memory import MemoryStore
 from store.model import Deposit, NewMessage
+from store.spool import Spool, SpoolEntry
 from tests.fakes.call import START
 from tests.fakes.desk import ANNA, House, house
 from voicemail.delivery import Delivery, Draft, Rules, pause_before

@@ -3,7 +3,6 @@ from dataclasses import replace
 from uuid import uuid4
 
 from store.memory import MemoryStore
-
 from store.model import User
 from tests.fakes.desk import ANNA
 from voicemail.phonebook import Phonebook
