@@ -10,6 +10,9 @@ from sip.errors import BadSound
 
 ALIKE = 0.6
 """Correlation from which a prompt counts as heard; mu-law and a change of gain leave it above 0.9."""
+EDGE = 0.3
+"""Seconds by which a prompt may stick out of the recording at either end (a late start, a jitter
+buffer that was lost with the hang-up), up to a quarter of it."""
 QUIET = 20.0
 """Where a stretch of the recording is quieter than this (RMS, of 32768), nothing is heard."""
 
@@ -23,7 +26,8 @@ def samples(path: Path) -> Samples:
 
 def hears(recording: Path, prompt: Path) -> float | None:
     """The second at which `prompt` begins in `recording`, where it fits best; None when it is not
-    there. Raises BadSound when either cannot be read or the prompt is silent."""
+    there. Slightly below 0 when its first words were missed. Raises BadSound when either cannot be
+    read or the prompt is silent."""
     wanted = samples(prompt)
     if not wanted.any():
         raise BadSound(f"{prompt} is silent")
@@ -32,6 +36,8 @@ def hears(recording: Path, prompt: Path) -> float | None:
 
 def find(heard: Samples, wanted: Samples) -> float | None:
     """Normalised cross-correlation: independent of gain."""
+    edge = min(int(EDGE * wav.RATE), len(wanted) // 4)
+    heard = np.pad(heard, edge)
     if len(heard) < len(wanted):
         return None
     size = 1 << (len(heard) + len(wanted) - 1).bit_length()
@@ -42,4 +48,4 @@ def find(heard: Samples, wanted: Samples) -> float | None:
     floor = QUIET**2 * len(wanted)
     scores = matches / np.sqrt(np.maximum(power, floor) * (wanted @ wanted))
     best = int(np.argmax(scores))
-    return best / wav.RATE if scores[best] >= ALIKE else None
+    return (best - edge) / wav.RATE if scores[best] >= ALIKE else None

@@ -153,7 +153,9 @@ def parse_name_addr(text: str) -> NameAddr:
     if not bracket:
         uri, semicolon, parameters = rest.partition(";")
         return NameAddr(clean(name), parse_uri(uri), parse_parameters(semicolon + parameters))
-    uri, _, parameters = inside.partition(">")
+    uri, closing, parameters = inside.partition(">")
+    if not closing or "<" in uri:
+        raise BadMessage("a bracket that is never closed")
     return NameAddr(clean(name or before), parse_uri(uri), parse_parameters(parameters))
 
 

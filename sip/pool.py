@@ -48,7 +48,7 @@ def died(slot: Slot, now: float) -> Slot:
     """After a death: the first restart is immediate enough, a slot that dies at once again and again
     waits longer and longer."""
     deaths = slot.deaths + 1 if now - slot.born < SHORT_LIFE else 1
-    pause = min(FIRST_PAUSE * 4 ** (deaths - 1), LONGEST_PAUSE)
+    pause = min(FIRST_PAUSE * 4 ** min(deaths - 1, 9), LONGEST_PAUSE)
     return replace(slot, pid=0, deaths=deaths, not_before=now + pause)
 
 

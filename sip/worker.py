@@ -35,8 +35,8 @@ def run_worker(settings: PoolSettings, session: Session, slot: int, board: Board
 
 def pauses() -> Iterator[float]:
     """How long to wait before the next try."""
-    doubled = (FIRST_PAUSE * 2**n for n in itertools.count())
-    return (min(pause, LONGEST_PAUSE) for pause in doubled)
+    doublings = itertools.chain(range(10), itertools.repeat(10))
+    return (min(FIRST_PAUSE * 2**times, LONGEST_PAUSE) for times in doublings)
 
 
 class Worker:
