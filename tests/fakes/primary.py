@@ -133,6 +133,7 @@ class PostBox:
     failure: Exception | None = None
     held: asyncio.Event | None = None
     inside: int = 0
+    stuck: int = 0
 
     async def take(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
         if self.failure:
@@ -141,7 +142,9 @@ class PostBox:
         self.inside += 1
         self.mails.append(mail)
         if self.held:
+            self.stuck += 1
             await self.held.wait()
+            self.stuck -= 1
         await asyncio.sleep(0)
         self.inside -= 1
 

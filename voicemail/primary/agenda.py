@@ -211,7 +211,9 @@ class Agenda:
             lane.routine.clear()
         self._satisfied.clear()
         for held in [held for held in self._held.values() if held.lanes]:
-            flying = {lane.name for lane in self.lanes.values() if lane.carries(held.item)}
+            flying = {
+                name for name in held.lanes if name in self.lanes and self.lanes[name].carries(held.item)
+            }
             held.again |= flying != held.lanes
             held.lanes = flying
             if not flying:
@@ -220,7 +222,7 @@ class Agenda:
     # -- what to do now --------------------------------------------------------------------------
 
     def ready(self, now: float) -> list[Job]:
-        """The jobs to start now; each must be answered by `finished`."""
+        """The jobs to start now; each must be answered by `finished` and then `landed`."""
         jobs: list[Job] = []
         if now < self._paused_until:
             return jobs
@@ -236,12 +238,18 @@ class Agenda:
         known = [moment for moment in moments if moment is not None]
         return max(now, self._paused_until, min(known)) if known else None
 
+    def landed(self, job: Job) -> None:
+        """The store has recorded what followed from the job: its place is free. Not earlier, so that never
+        more is done but unrecorded (and repeated, if we die now) than a lane takes at once."""
+        lane = self.lanes.get(job.lane)
+        if lane and lane.flying.get(job.subject) is job:
+            del lane.flying[job.subject]
+
     def finished(self, job: Job, outcome: Outcome, now: float) -> list[Step]:
-        """What follows from the end of a job that `ready` gave."""
+        """What follows from the end of a job that `ready` gave. Its place is free when it has `landed`."""
         lane = self.lanes.get(job.lane)
         if lane is None or lane.flying.get(job.subject) is not job:
             return []
-        del lane.flying[job.subject]
         match outcome.verdict:
             case Verdict.SENT | Verdict.REFUSED:
                 result = outcome.text if outcome.verdict is Verdict.SENT else f"refused: {outcome.text}"

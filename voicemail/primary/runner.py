@@ -257,16 +257,21 @@ class Runner:
         except Exception as error:
             log.exception("work failed unexpectedly", lane=job.lane, subject=str(job.subject))
             outcome = Outcome(Verdict.FAILED, f"unexpected: {type(error).__name__}")
-        self._act(self._agenda.finished(job, outcome, self._clock.monotonic()), epoch)
+        steps = self._agenda.finished(job, outcome, self._clock.monotonic())
+        await asyncio.gather(*self._act(steps, epoch))
+        self._agenda.landed(job)
         self._bell.set()
 
-    def _act(self, steps: Iterable[Step], epoch: int) -> None:
+    def _act(self, steps: Iterable[Step], epoch: int) -> list[asyncio.Task[None]]:
+        """Do what follows; gives what is still being recorded."""
+        records = []
         for step in steps:
             if isinstance(step, Recovered):
                 log.info("destination answers again", lane=step.lane)
                 self._again_at[step.lane] = self._clock.monotonic()
             else:
-                self._spawn(self._record(self._patient(step), epoch))
+                records.append(self._spawn(self._record(self._patient(step), epoch)))
+        return records
 
     def _patient(self, step: Done | Postpone) -> Done | Postpone:
         """Work that failed for five days is given up."""
@@ -307,10 +312,11 @@ class Runner:
         self._retry_at = moment if self._retry_at is None else min(self._retry_at, moment)
         self._bell.set()
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def _cancel_tasks(self) -> None:
         mine = asyncio.current_task()

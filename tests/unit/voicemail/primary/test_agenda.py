@@ -52,12 +52,19 @@ def subjects(jobs: Iterable[Job]) -> list[tuple[str, object]]:
     return [(job.lane, job.subject) for job in jobs]
 
 
+def finish(work: Agenda, job: Job, outcome: Outcome, now: float) -> list[Step]:
+    """A job ends, and the store records at once what follows."""
+    steps = work.finished(job, outcome, now)
+    work.landed(job)
+    return steps
+
+
 def test_an_item_is_done_when_all_its_destinations_are() -> None:
     work = agenda("a", "b")
     assert work.add(item(1), plan("1001", "a", "b"), 0) == []
     a, b = work.ready(0)
-    assert work.finished(a, SENT, 0) == []
-    assert work.finished(b, SENT, 0) == [Done(item(1), "sent")]
+    assert finish(work, a, SENT, 0) == []
+    assert finish(work, b, SENT, 0) == [Done(item(1), "sent")]
 
 
 def test_an_item_with_nowhere_to_go_is_done_with_the_plans_word() -> None:
@@ -72,7 +79,7 @@ def test_an_item_in_hand_is_not_taken_twice_even_while_its_end_is_recorded() -> 
     assert work.add(item(1), plan("1001", "a"), 0) == []
     (job,) = work.ready(0)
     assert work.ready(0) == []
-    assert ends(work.finished(job, SENT, 0)) == [("Done", 1)]
+    assert ends(finish(work, job, SENT, 0)) == [("Done", 1)]
     assert work.add(item(1), plan("1001", "a"), 0) == [] and work.ready(0) == []
     work.forget(item(1), ended=True)
     assert not work.holds(item(1))
@@ -84,10 +91,10 @@ def test_items_for_one_lamp_become_one_job_and_are_done_together_after_the_send(
     (busy,) = work.ready(0)
     for number in (1, 2, 3):
         work.add(item(number), plan("1001", "a"), 0)
-    work.finished(busy, SENT, 0)
+    finish(work, busy, SENT, 0)
     (job,) = work.ready(0)
     assert [i.id.int for i in job.items] == [1, 2, 3]
-    assert ends(work.finished(job, SENT, 0)) == [("Done", 1), ("Done", 2), ("Done", 3)]
+    assert ends(finish(work, job, SENT, 0)) == [("Done", 1), ("Done", 2), ("Done", 3)]
 
 
 def test_a_lamp_in_flight_is_not_sent_again_before_it_landed() -> None:
@@ -96,7 +103,7 @@ def test_a_lamp_in_flight_is_not_sent_again_before_it_landed() -> None:
     (first,) = work.ready(0)
     work.add(item(2), plan("1001", "a"), 0)
     assert work.ready(0) == [] and work.wake_at(0) is None
-    work.finished(first, SENT, 0)
+    finish(work, first, SENT, 0)
     (second,) = work.ready(0)
     assert [i.id.int for i in second.items] == [2]
 
@@ -115,7 +122,7 @@ def test_a_silent_destination_delays_no_other() -> None:
     good = [job for job in work.ready(0) if job.lane == "good"]
     while good:
         for job in good:
-            work.finished(job, SENT, 0)
+            finish(work, job, SENT, 0)
         good = [job for job in work.ready(0) if job.lane == "good"]
     assert not work.lanes["good"].fresh and not work.lanes["good"].flying
     assert len(work.lanes["dead"].flying) == 2
@@ -126,7 +133,7 @@ def test_a_silent_destination_gives_its_items_back_at_once_and_takes_no_new_ones
     for number in (1, 2):
         work.add(item(number), plan(f"100{number}", "dead"), 0)
     (job,) = work.ready(0)
-    steps = work.finished(job, SILENT, 0)
+    steps = finish(work, job, SILENT, 0)
     assert sorted(ends(steps)) == [("Postpone", 1), ("Postpone", 2)]
     assert ends(work.add(item(3), plan("1003", "dead"), 1)) == [("Postpone", 3)]
     closed = work.lanes["dead"].closed_until
@@ -138,16 +145,16 @@ def test_a_lane_that_was_silent_is_tried_with_one_job_and_then_sends_all_its_lam
     for number in range(4):
         work.add(item(number), plan(f"100{number}", "pbx"), 0)
     first, *others = work.ready(0)
-    work.finished(first, SILENT, 0)
+    finish(work, first, SILENT, 0)
     for job in others:
-        work.finished(job, SILENT, 0)
+        finish(work, job, SILENT, 0)
     assert work.lanes["pbx"].failures == 1
     assert work.ready(4.9) == []
     assert work.wake_at(4.9) == pytest.approx(5.0)
     (probe,) = work.ready(5)
     assert (probe.subject, probe.items) == (first.subject, ())
     assert work.ready(5) == []
-    assert work.finished(probe, SENT, 5) == [Recovered("pbx")]
+    assert finish(work, probe, SENT, 5) == [Recovered("pbx")]
     work.reassert("pbx", ["1000", "1001", "1002"])
     assert len(work.ready(6)) >= 1
 
@@ -157,7 +164,7 @@ def test_a_lane_that_stays_silent_is_tried_ever_more_rarely_but_every_minute() -
     work.reassert("pbx", ["1001"])
     for _ in range(8):
         (probe,) = work.ready(now)
-        work.finished(probe, SILENT, now)
+        finish(work, probe, SILENT, now)
         pauses.append((work.wake_at(now) or 0) - now)
         now += pauses[-1]
     assert pauses == [5, 10, 20, 40, 45, 45, 45, 45]
@@ -167,12 +174,12 @@ def test_mail_lanes_need_no_probe_and_recover_without_a_resync() -> None:
     work = agenda("mail", lamps=False, limit=5)
     work.add(item(1), plan("m1", "mail"), 0)
     (job,) = work.ready(0)
-    assert ends(work.finished(job, SILENT, 0)) == [("Postpone", 1)]
+    assert ends(finish(work, job, SILENT, 0)) == [("Postpone", 1)]
     work.forget(item(1), ended=False)
     assert work.wake_at(0) is None
     work.add(item(1, attempts=1), plan("m1", "mail"), 6)
     (job,) = work.ready(6)
-    assert work.finished(job, SENT, 6) == [Done(item(1, attempts=1), "sent")]
+    assert finish(work, job, SENT, 6) == [Done(item(1, attempts=1), "sent")]
     assert work.lanes["mail"].failures == 0
 
 
@@ -181,8 +188,8 @@ def test_one_refused_item_does_not_close_its_lane() -> None:
     work.add(item(1), plan("m1", "a"), 0)
     work.add(item(2), plan("m2", "a"), 0)
     one, two = work.ready(0)
-    assert work.finished(one, REFUSED, 0) == [Done(item(1), "refused: 550 no such user")]
-    assert work.finished(two, FAILED, 0) == [Postpone(item(2), timedelta(seconds=5), "a: answered 404")]
+    assert finish(work, one, REFUSED, 0) == [Done(item(1), "refused: 550 no such user")]
+    assert finish(work, two, FAILED, 0) == [Postpone(item(2), timedelta(seconds=5), "a: answered 404")]
     work.add(item(3), plan("m3", "a"), 0)
     assert len(work.ready(0)) == 1
 
@@ -191,14 +198,14 @@ def test_an_item_that_comes_back_is_tried_only_where_it_failed() -> None:
     work = agenda("a", "b")
     work.add(item(1), plan("1001", "a", "b"), 0)
     a, b = work.ready(0)
-    work.finished(a, SENT, 0)
-    assert ends(work.finished(b, FAILED, 0)) == [("Postpone", 1)]
+    finish(work, a, SENT, 0)
+    assert ends(finish(work, b, FAILED, 0)) == [("Postpone", 1)]
     work.forget(item(1), ended=False)
     again = item(1, attempts=1)
     work.add(again, plan("1001", "a", "b"), 10)
     (job,) = work.ready(10)
     assert job.lane == "b"
-    assert ends(work.finished(job, SENT, 10)) == [("Done", 1)]
+    assert ends(finish(work, job, SENT, 10)) == [("Done", 1)]
 
 
 def test_of_several_items_for_a_lamp_that_failed_only_the_newest_is_kept() -> None:
@@ -206,7 +213,7 @@ def test_of_several_items_for_a_lamp_that_failed_only_the_newest_is_kept() -> No
     for number in (2, 1, 3):
         work.add(item(number), plan("1001", "a"), 0)
     (job,) = work.ready(0)
-    steps = work.finished(job, FAILED, 0)
+    steps = finish(work, job, FAILED, 0)
     assert sorted(ends(steps)) == [("Done", 1), ("Done", 2), ("Postpone", 3)]
 
 
@@ -215,7 +222,7 @@ def test_when_the_store_does_not_answer_nothing_ends_and_all_pauses_for_a_moment
     work.add(item(1), plan("1001", "a"), 0)
     work.reassert("a", ["1002"])
     one, two = work.ready(0)
-    assert work.finished(one, UNKNOWN, 0) == [] and work.finished(two, UNKNOWN, 0) == []
+    assert finish(work, one, UNKNOWN, 0) == [] and finish(work, two, UNKNOWN, 0) == []
     assert not work.holds(item(1)), "it is fetched again"
     assert work.ready(0.9) == [] and work.wake_at(0.5) == 1.0
     assert subjects(work.ready(1)) == [("a", "1002")]
@@ -227,7 +234,7 @@ def test_fresh_work_goes_before_routine_and_takes_its_place() -> None:
     work.add(item(2), plan("1002", "a"), 0)
     (job,) = work.ready(0)
     assert (job.subject, len(job.items)) == ("1002", 1)
-    work.finished(job, SENT, 0)
+    finish(work, job, SENT, 0)
     assert subjects(work.ready(1)) == [("a", "1001")]
     assert not work.lanes["a"].routine
 
@@ -239,7 +246,7 @@ def test_routine_work_is_paced_and_fresh_work_is_not() -> None:
     sent, now = 0, 50.0
     while now < 51.0:
         for job in work.ready(now):
-            work.finished(job, SENT, now)
+            finish(work, job, SENT, now)
             sent += 1
         now = max(now + 0.0005, work.wake_at(now) or now)
     assert 100 <= sent <= 112
@@ -253,11 +260,11 @@ def test_a_destination_that_is_gone_is_owed_nothing() -> None:
     for number in (1, 2):
         work.add(item(number), plan(f"100{number}", "a", "peer"), 0)
     a, peer = work.ready(0)
-    assert work.finished(a, SENT, 0) == []
+    assert finish(work, a, SENT, 0) == []
     (a,) = work.ready(0)
-    work.finished(a, SENT, 0)
+    finish(work, a, SENT, 0)
     assert sorted(ends(work.close_lane("peer"))) == [("Done", 1), ("Done", 2)]
-    assert work.finished(peer, SILENT, 0) == []
+    assert finish(work, peer, SILENT, 0) == []
 
 
 def test_a_lane_with_no_room_postpones_and_lets_others_pass() -> None:
@@ -273,7 +280,7 @@ def test_when_the_lease_ends_nothing_new_starts_and_what_is_in_flight_still_repo
     (job,) = work.ready(0)
     work.clear()
     assert work.ready(0) == [] and not work.holds(item(2))
-    assert work.finished(job, SENT, 0) == [Done(item(1), "sent")]
+    assert finish(work, job, SENT, 0) == [Done(item(1), "sent")]
 
 
 def test_an_item_in_flight_to_one_of_two_destinations_when_the_lease_ended_is_not_done() -> None:
@@ -282,14 +289,14 @@ def test_an_item_in_flight_to_one_of_two_destinations_when_the_lease_ended_is_no
     work.add(item(1), plan("1001", "a", "b"), 0)
     (a, _) = work.ready(0)
     work.clear()
-    assert work.finished(a, SENT, 0) == [] and not work.holds(item(1))
+    assert finish(work, a, SENT, 0) == [] and not work.holds(item(1))
 
 
 def test_a_job_stopped_by_the_lease_leaves_its_item_to_be_fetched_again() -> None:
     work = agenda("mail", lamps=False)
     work.add(item(1), plan("m1", "mail"), 0)
     (job,) = work.ready(0)
-    assert work.finished(job, STOPPED, 0) == []
+    assert finish(work, job, STOPPED, 0) == []
     assert not work.holds(item(1))
 
 
@@ -298,4 +305,24 @@ def test_after_somebody_else_took_over_a_late_end_says_nothing() -> None:
     work.add(item(1), plan("m1", "mail"), 0)
     (job,) = work.ready(0)
     work.abandon()
-    assert work.finished(job, SENT, 0) == [] and work.in_hand == 0
+    assert finish(work, job, SENT, 0) == [] and work.in_hand == 0
+
+
+def test_a_place_is_free_only_when_the_end_is_recorded() -> None:
+    work = agenda("mail", limit=1, lamps=False)
+    for number in (1, 2):
+        work.add(item(number), plan(f"m{number}", "mail"), 0)
+    (job,) = work.ready(0)
+    work.finished(job, SENT, 0)
+    assert work.ready(0) == []
+    work.landed(job)
+    assert subjects(work.ready(0)) == [("mail", "m2")]
+
+
+def test_what_is_being_recorded_when_the_lease_ends_is_still_in_hand() -> None:
+    work = agenda("mail", lamps=False)
+    work.add(item(1), plan("m1", "mail"), 0)
+    (job,) = work.ready(0)
+    assert ends(work.finished(job, SENT, 0)) == [("Done", 1)]
+    work.clear()
+    assert work.holds(item(1)), "or it would be fetched and sent again"

@@ -329,7 +329,7 @@ async def test_five_hundred_items_are_all_done_once(primary: Primary) -> None:
     assert primary.left == 500
     async with primary.running():
         primary.renew()
-        for _ in range(100):
+        for _ in range(5000):
             await primary.later(1)
             if primary.left == 0:
                 break
@@ -371,7 +371,7 @@ async def test_fenced_stops_at_once_and_for_this_epoch_for_ever(primary: Primary
     async with primary.on_duty():
         primary.post.held = asyncio.Event()
         await primary.deposit()
-        await eventually(lambda: primary.post.inside == 1)
+        await eventually(lambda: primary.post.inside == 1 and primary.left == 1)
         primary.world.forget()
         await primary.store.outbox.fence(5)
         await primary.deposit()
