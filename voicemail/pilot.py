@@ -152,7 +152,7 @@ class Pilot:
         invite, pilot = call.invite, self._settings.pilot
         found = await self._phonebook.find_first(candidates(invite, pilot))
         where = route(invite, pilot, found)
-        log.info("call routed", to=where.kind, mailbox=where.extension, because=where.because)
+        log.info("call routed", to=str(where.kind), mailbox=where.extension, because=where.because)
         greeting = await self._greeting(desk, where)
         await call.answer()
         match where.kind:

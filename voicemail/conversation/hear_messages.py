@@ -168,7 +168,7 @@ async def conclude(desk: Desk, call: Call, message: Message, mark: Mark | None) 
     """Keep the mark, then confirm it."""
     if mark:
         await reach(desk.store.messages.mark(message.id, mark))
-        log.info("message marked", message_id=str(message.id), mark=mark)
+        log.info("message marked", message_id=str(message.id), mark=str(mark))
         await call.play(WORDS[mark])
 
 
@@ -178,7 +178,7 @@ async def _note_heard(desk: Desk, message: Message, tape: Tape) -> None:
     if mark:
         try:
             await reach(desk.store.messages.mark(message.id, mark))
-            log.info("message marked", message_id=str(message.id), mark=mark)
+            log.info("message marked", message_id=str(message.id), mark=str(mark))
         except Unavailable:
             log.warning("message stays new: the database is away", message_id=str(message.id))
 
