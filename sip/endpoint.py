@@ -85,7 +85,7 @@ class Engine:
         self.retired: collections.deque[tuple[float, Any]] = collections.deque()
         self.chores: collections.deque[tuple[float, Callable[..., Any], int]] = collections.deque()
         self.calls: dict[int, EngineCall] = {}
-        self.accounts: dict[tuple[str, str, bool], Account] = {}
+        self.accounts: dict[str, Account] = {}
         self.numbers, self.running = itertools.count(1), True
         self.requests: dict[int, tuple[int, Any]] = {}
         self.bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -113,17 +113,16 @@ class Engine:
         for name in [codec.codecId for codec in self.endpoint.codecEnum2()]:
             self.endpoint.codecSetPriority(name, priorities.get(name.rpartition("/")[0], 0))
 
-    def account(self, identity: str = "", route: str = "", subscribe: bool = False) -> Account:
-        """The account that sends as `identity` by way of `route` (a loose-route URI); made on first
-        use. With `subscribe` it subscribes to the message summary of `identity`."""
-        identity = identity or self.settings.identity or "sip:vm@{}:{}".format(*self.address)
-        key = (identity, route, subscribe)
-        if key not in self.accounts:
+    def account(self, route: str = "") -> Account:
+        """The account that sends by way of `route` (a loose-route URI, "" for none), made on first
+        use. The library has room for eight."""
+        if route not in self.accounts:
+            identity = self.settings.identity or "sip:vm@{}:{}".format(*self.address)
             account = Account()
             account.engine = self
-            account.create(_account_config(self.settings, *key), not self.accounts)
-            self.accounts[key] = account
-        return self.accounts[key]
+            account.create(_account_config(self.settings, identity, route), not self.accounts)
+            self.accounts[route] = account
+        return self.accounts[route]
 
     # ---- towards asyncio
 
@@ -227,18 +226,19 @@ class Engine:
             request.body,
         )
         with_headers(option, request.headers)
-        self.account(request.identity, request.route).sendRequest(parameters)
+        self.account(request.route).sendRequest(parameters)
         self.requests[int(parameters.this)] = (serial, parameters)
 
     def answered(self, token: int, code: int, text: str) -> None:
         serial, _ = self.requests.pop(token)
         self.tell(0, "answer", (serial, code, text))
 
-    def dial(self, target: str, headers: Headers, identity: str, route: str) -> int:
-        """Call somebody; gives the number of the call."""
+    def dial(self, target: str, headers: Headers, caller: str, route: str) -> int:
+        """Call somebody; gives the number of the call. `caller` is the From, "" for our own."""
         parameters = pj.CallOpParam(True)
+        parameters.txOption.localUri = caller
         with_headers(parameters.txOption, headers)
-        call = EngineCall(self.account(identity, route))
+        call = EngineCall(self.account(route))
         number = self.adopt(call, "")
         try:
             call.makeCall(target, parameters)
@@ -274,12 +274,11 @@ def _endpoint_config(settings: EngineSettings) -> Any:
     return config
 
 
-def _account_config(settings: EngineSettings, identity: str, route: str, subscribe: bool) -> Any:
+def _account_config(settings: EngineSettings, identity: str, route: str) -> Any:
     config = pj.AccountConfig()
     config.idUri = identity
     if route:
         config.sipConfig.proxies.append(route)
-    config.mwiConfig.enabled = subscribe
     rtp = config.mediaConfig.transportConfig
     rtp.boundAddress, rtp.port, rtp.portRange = settings.rtp_address, settings.rtp_port, settings.rtp_ports
     return config

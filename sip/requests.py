@@ -22,7 +22,7 @@ IN_FLIGHT = 64
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to send. `route` is a loose-route URI, e.g. the node's own edge, so that the request leaves
-    from its address; `identity` is the From, "" for the engine's own."""
+    from its address. A process can use seven different routes. The From is the engine's identity."""
 
     method: str
     target: str
@@ -30,7 +30,6 @@ class Request:
     content_type: str = ""
     body: str = ""
     route: str = ""
-    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +81,10 @@ class RequestClient:
         content_type: str = "",
         body: str = "",
         route: str = "",
-        identity: str = "",
     ) -> Answer:
         """Send and wait for the final answer. Never raises for what the network does: silence is
         408. Raises EngineError when the request cannot be formed (a bad URI)."""
-        request = Request(method, target, headers, content_type, body, route, identity)
+        request = Request(method, target, headers, content_type, body, route)
         async with self._turn:
             return await self._sent(request, next(self._serials))
 

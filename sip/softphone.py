@@ -27,6 +27,7 @@ from sip import wav
 from sip.errors import BadMessage, EngineError
 from sip.parse import Message, parse_message
 from sip.settings import EngineSettings
+from sip.watcher import Watcher
 
 if TYPE_CHECKING:
     from sip.endpoint import Engine
@@ -60,6 +61,8 @@ class Softphone:
         self._news = asyncio.Condition()
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._serials = itertools.count(1)
+        self._watchers: list[Watcher] = []
+        self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         values = {**asdict(self.settings), "temporary": str(self.settings.temporary)}
@@ -79,6 +82,8 @@ class Softphone:
             self._process.kill()
         await self._process.wait()
         await self._reader
+        for watcher in self._watchers:
+            watcher.close()
 
     async def until(self, ready: Callable[[], Any], within: float) -> Any:
         """The first true value of `ready()`. Raises TimeoutError, EngineError when the phone died."""
@@ -121,8 +126,11 @@ class Softphone:
         return call
 
     async def subscribe(self, account: str, route: str = "") -> None:
-        """Subscribe to the message summary of `account` (a SIP URI) by way of `route`."""
-        await self.do("subscribe", account, route)
+        """Subscribe to the message summary of `account` (a SIP URI) by way of `route`. Raises
+        RequestFailed."""
+        watcher = Watcher(self._notified)
+        self._watchers.append(watcher)
+        await watcher.subscribe(account, route, self.settings.sip_address)
 
     async def notified(self, wanted: Callable[[Notify], bool], within: float = 5.0) -> Notify:
         """The first NOTIFY that is wanted, also one that came earlier."""
@@ -133,14 +141,12 @@ class Softphone:
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             self._heard(*json.loads(line))
-            async with self._news:
-                self._news.notify_all()
+            await self._ring()
         await self._process.wait()
         for future in self._waiting.values():
             if not future.done():
                 future.set_exception(EngineError("the softphone's process has ended"))
-        async with self._news:
-            self._news.notify_all()
+        await self._ring()
 
     def _heard(self, kind: str, key: int, *values: Any) -> None:
         match kind:
@@ -149,7 +155,8 @@ class Softphone:
             case "result" | "error":
                 self._settle(kind, self._waiting.pop(key), values[0])
             case "notify":
-                self._notified(values[0])
+                with suppress(BadMessage):
+                    self._notified(parse_message(values[0]))
             case _:
                 call = self.calls.setdefault(key, PhoneCall(self, key))
                 call.heard(kind, values[0])
@@ -162,9 +169,14 @@ class Softphone:
         else:
             future.set_exception(EngineError(value))
 
-    def _notified(self, text: str) -> None:
-        with suppress(BadMessage):
-            self.notifies.append(Notify(parse_message(text), asyncio.get_running_loop().time()))
+    def _notified(self, message: Message) -> None:
+        self.notifies.append(Notify(message, asyncio.get_running_loop().time()))
+        self._tasks.add(task := asyncio.ensure_future(self._ring()))
+        task.add_done_callback(self._tasks.discard)
+
+    async def _ring(self) -> None:
+        async with self._news:
+            self._news.notify_all()
 
 
 class PhoneCall:
@@ -206,7 +218,8 @@ class PhoneCall:
         return code
 
     async def press(self, keys: str, info: bool = False) -> None:
-        """Press keys one after the other (RFC 4733, or SIP INFO)."""
+        """Press keys one after the other (RFC 4733, at most 31 at a time, or SIP INFO). Returns
+        before they have been sent."""
         await self.phone.do("press_by_info" if info else "press", self.number, keys)
 
     async def say(self, path: Path, within: float = 60.0) -> None:
@@ -301,9 +314,6 @@ class _Phone:
         number: int = await self.engine.submit(Engine.dial, target, headers, caller, route)
         return number
 
-    async def on_subscribe(self, account: str, route: str) -> None:
-        await self.engine.submit(_subscribe, account, route)
-
     async def on_press(self, number: int, keys: str) -> None:
         await self.command("dial", number, keys)
 
@@ -336,10 +346,6 @@ class _Phone:
 
     async def on_hang_up(self, number: int) -> None:
         await self.command("end", number)
-
-
-def _subscribe(engine: "Engine", account: str, route: str) -> None:
-    engine.account(account, route, subscribe=True)
 
 
 def main() -> None:

@@ -119,6 +119,10 @@ class Conversations:
     async def fail(self, call: Call, _: str) -> None:
         raise ValueError("a mistake in a conversation")
 
+    async def quit(self, call: Call, _: str) -> None:
+        """Ends the asyncio thread, which no conversation can do by mistake."""
+        raise SystemExit
+
 
 def session_of(conversations: Conversations) -> Callable[[int], Any]:
     away = conversations.folder / "database-away"

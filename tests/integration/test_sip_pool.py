@@ -116,10 +116,17 @@ async def test_without_a_database_calls_are_refused_until_it_is_there(
         await call.ended()
 
 
-async def test_the_asyncio_thread_cannot_die_alone(pool: SipPool) -> None:
+async def test_a_worker_that_is_told_to_end_alone_is_replaced(pool: SipPool) -> None:
     victim = pool.pids()[0]
     os.kill(victim, signal.SIGTERM)
     await pool.until(lambda: pool.pids()[0] not in (0, victim) and alive(pool.pids()[0]))
+    assert not alive(victim)
+
+
+async def test_a_worker_does_not_outlive_its_asyncio_thread(pool: SipPool, phone: Softphone) -> None:
+    victim = pool.pids()[0]
+    await phone.dial(pool.uri("quit"))
+    await pool.until(lambda: pool.pids()[0] not in (0, victim) and pool.board.read()[0].state is State.READY)
     assert not alive(victim)
 
 
@@ -175,7 +182,7 @@ async def test_many_calls_that_end_before_audio_flows_leave_a_worker_able_to_ans
     """More of them than there are ports in the conference, no faster than the edge lets them through."""
     before, where = pool.pids(), ("127.0.0.1", pool.port)
     caller = await Party.open()
-    for _ in range(80):
+    for _ in range(60):
         sent = caller.start(
             "INVITE", pool.uri("play-short"), where, [("Content-Type", "application/sdp")], INVITE_BODY
         )
