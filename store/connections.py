@@ -13,6 +13,7 @@ from typing import Any, LiteralString, TypeVar
 import psycopg
 import structlog
 from psycopg import AsyncConnection
+from psycopg.sql import Composed
 
 from store.errors import Unavailable
 
@@ -20,6 +21,7 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 Row = tuple[Any, ...]
+Statement = LiteralString | Composed
 Values = Sequence[object] | Mapping[str, object]
 
 AWAY = (
@@ -55,7 +57,7 @@ class Connections:
         self._free = asyncio.Semaphore(most)
         self._idle: list[AsyncConnection[Row]] = []
 
-    async def query(self, statement: LiteralString, values: Values = (), binary: bool = False) -> list[Row]:
+    async def query(self, statement: Statement, values: Values = (), binary: bool = False) -> list[Row]:
         """One statement, a transaction of its own; its rows, if it gives any."""
 
         async def work(connection: AsyncConnection[Row]) -> list[Row]:
