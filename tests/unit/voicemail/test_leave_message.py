@@ -93,6 +93,7 @@ async def test_cancelled_is_gone_even_if_the_caller_leaves_while_it_is_said(home
         call = home.call(5.0, "*", leaves_at=leaves_at)
         await leave(home, call)
         assert call.moments >= len(GREETING) + 5
+        assert leaves_at or call.heard[-2:] == ["message_cancelled", "goodbye"]
     assert not await home.messages()
     assert home.left_in_spool() == 0
 
@@ -208,6 +209,13 @@ async def test_with_the_store_away_the_message_waits_in_the_spool_and_sent_is_sa
     assert "message_sent" in call.heard
     (entry,) = home.spool.left_behind()
     assert (entry.complete, entry.urgent, home.delivery.waiting) == (True, True, 1)
+
+
+async def test_a_message_in_the_spool_is_whole_although_the_caller_hung_up(home: House) -> None:
+    home.store.state.away = True
+    await leave(home, home.call(Speaks(5.0, "hang-up")))
+    (entry,) = home.spool.left_behind()
+    assert (entry.complete, entry.seconds) == (True, 5.0)
 
 
 async def test_a_message_for_somebody_unknown_now_finds_its_mailbox_later(home: House) -> None:

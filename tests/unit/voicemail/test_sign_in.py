@@ -88,7 +88,7 @@ async def test_success_forgets_earlier_failures(home: House) -> None:
 async def test_an_unknown_id_sounds_like_a_wrong_pin_up_to_the_lock(home: House) -> None:
     heard = []
     for extension in ("1001", "7777"):
-        wrong = home.call(*([extension, "111222"] * 3))
+        wrong = home.call(extension, "111222", extension, "111223", extension, "111224")
         assert await sign_in(home.desk(), wrong, None) is None
         locked = home.call(extension, "111222")
         assert await sign_in(home.desk(), locked, None) is None
