@@ -38,7 +38,8 @@ class Sender:
     """Drives such a process."""
 
     def __init__(self, folder: Path, timeout: float = 8.0) -> None:
-        self.out, self.timeout, self.serial = folder / "answers", timeout, 0
+        self.out, self.timeout, self.serial, self.read = folder / "answers", timeout, 0, 0
+        self.answers: dict[int, tuple[int, dict[str, str]]] = {}
 
     async def __aenter__(self) -> Self:
         self.out.touch()
@@ -66,11 +67,14 @@ class Sender:
         return found
 
     def _answer(self, serial: int) -> tuple[int, dict[str, str]] | None:
-        lines = [json.loads(line) for line in self.out.read_text().split("\n")[:-1]]
-        for number, code, headers in lines:
-            if number == serial:
-                return code, {name.lower(): value for name, value in headers}
-        return None
+        with self.out.open() as lines:
+            lines.seek(self.read)
+            for line in iter(lines.readline, ""):
+                if line.endswith("\n"):
+                    number, code, headers = json.loads(line)
+                    self.answers[number] = code, {name.lower(): value for name, value in headers}
+                    self.read = lines.tell()
+        return self.answers.get(serial)
 
 
 if __name__ == "__main__":

@@ -145,10 +145,10 @@ async def test_rapid_barge_in_does_not_kill_a_worker(pool: SipPool, phone: Softp
 
 async def test_barge_in_just_when_prompts_end_does_not_kill_a_worker(pool: SipPool, phone: Softphone) -> None:
     before = pool.pids()
-    for step in range(12):
+    for step in range(8):
         call = await phone.dial(pool.uri("play-short"))
         await call.answered()
-        await asyncio.sleep(0.37 + step * 0.005)
+        await asyncio.sleep(0.37 + step * 0.007)
         with suppress(EngineError):  # it may have ended
             await call.press("#", info=True)
         await call.ended()

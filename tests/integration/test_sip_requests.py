@@ -90,8 +90,8 @@ async def test_a_bad_uri_is_an_error_of_that_request_only(sender: Sender) -> Non
         assert (await sender.send("NOTIFY", f"sip:1@127.0.0.1:{server.address[1]}", **LAMP))[0] == 200
 
 
-async def test_many_requests_at_once_are_all_answered(sender: Sender) -> None:
-    async with await Server.open() as server:
+async def test_many_requests_at_once_are_all_answered(tmp_path: Path) -> None:
+    async with Sender(tmp_path) as sender, await Server.open() as server:
         target = f"sip:1@127.0.0.1:{server.address[1]}"
         answers = await asyncio.gather(*(sender.send("NOTIFY", target, **LAMP) for _ in range(200)))
         assert {code for code, _ in answers} == {200}
