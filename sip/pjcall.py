@@ -48,7 +48,7 @@ class PjCall:
         self._engine, self.number, self._invite, self._prompts = engine, number, invite, prompts
         self._keys = Keys()
         self._news = asyncio.Event()
-        self._audio = self._answered = False
+        self._audio = self._answered = self._held = False
         self._played = 0
         self._serials = itertools.count(1)
 
@@ -60,7 +60,7 @@ class PjCall:
         """An event of the engine."""
         match event:
             case "media":
-                self._audio = self._audio or value
+                self._audio, self._held = self._audio or value, not value
             case "digit":
                 self._keys.press(value)
             case "played":
@@ -210,9 +210,10 @@ class PjCall:
             if key := await self._until(lambda: self._keys.first_of(limits.keys), min(SYNC_EVERY, left)):
                 return "key", key
             await asyncio.to_thread(growth.look)
-            if limits.silence and growth.quiet >= limits.silence:
+            stalled = growth.stalled * SYNC_EVERY  # a caller on hold is silent, too
+            if limits.silence and growth.quiet + stalled >= limits.silence:
                 return "silence", ""
-            if growth.stalled * SYNC_EVERY >= STALLED:
+            if stalled >= STALLED and not self._held:
                 log.error("recording does not grow", path=str(path))
                 return "limit", ""
         return "limit", ""

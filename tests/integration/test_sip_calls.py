@@ -187,6 +187,16 @@ async def test_silence_ends_a_recording_also_when_the_caller_sends_no_packets(po
         await call.ended()
 
 
+async def test_a_caller_on_hold_is_silent(phone: Softphone, pool: SipPool) -> None:
+    call = await dialled(phone, pool, "record-20-2")
+    await call.say(pool.folder / "other.wav")
+    await call.hold()
+    ended_by, _, seconds, _, closed = await result(pool)
+    assert (ended_by, closed) == ("silence", True)
+    assert seconds < 2.0
+    await call.ended()
+
+
 async def test_a_recording_ends_at_its_limit(phone: Softphone, pool: SipPool) -> None:
     call = await dialled(phone, pool, "record-1")
     ended_by, _, seconds, _, _ = await result(pool)
