@@ -55,8 +55,8 @@ select count(*), md5(coalesce(string_agg(h, '' order by h), ''))
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState:
-    """Our link from the peer. `ready`: every table's first copy is done. `errors` counts since the last
-    statistics reset; while it grows, applying has stopped and an operator is needed."""
+    """Our link from the peer. `ready`: every table's first copy is done. `errors` counts for ever,
+    lost connections too; while it grows with the peer up, applying is stuck: an operator is needed."""
 
     enabled: bool
     running: bool

@@ -225,6 +225,7 @@ async def test_waiting_deposits_of_both_nodes_never_wait_for_each_other(pair: Pa
     await one.users.add(ann)
     await pair.caught_up()
     copies: list[int] = []
+    errors = [await _errors(pair, node) for node in (0, 1)]
 
     async def deposits(store: PostgresStore) -> None:
         for _ in range(40):
@@ -246,10 +247,14 @@ async def test_waiting_deposits_of_both_nodes_never_wait_for_each_other(pair: Pa
     assert time.monotonic() - started < 60
     await pair.caught_up()
     assert await pair.same()
-    for replica in pair.replicas:
-        state = await replica.subscription_state()
-        assert state and (state.running, state.ready, state.errors) == (True, True, 0)
+    assert [await _errors(pair, node) for node in (0, 1)] == errors
     assert await one.messages.counts(ann.id) == await two.messages.counts(ann.id)
+
+
+async def _errors(pair: Pair, node: int) -> int:
+    state = await pair.replicas[node].subscription_state()
+    assert state and state.running and state.ready
+    return state.errors
 
 
 async def test_the_database_of_another_node_is_refused(pair: Pair) -> None:
