@@ -349,7 +349,7 @@ async def test_a_takeover_in_mid_work_repeats_at_most_what_is_in_hand_with_the_s
         first.renew(1)
         await eventually(lambda: len(first.post.mails) >= 30)
         first.post.held = asyncio.Event()
-        await eventually(lambda: first.post.inside == 5)
+        await eventually(lambda: first.post.stuck == 5)
         in_hand = set(first.post.ids[-5:])
         second.renew(2)  # the first is cut off, not dead: it finishes what it has in hand
         await quiet()
