@@ -85,7 +85,7 @@ class Engine:
         self.retired: collections.deque[tuple[float, Any]] = collections.deque()
         self.chores: collections.deque[tuple[float, Callable[..., Any], int]] = collections.deque()
         self.calls: dict[int, EngineCall] = {}
-        self.accounts: dict[str, Account] = {}
+        self.accounts: dict[tuple[str, str], Account] = {}
         self.numbers, self.running = itertools.count(1), True
         self.requests: dict[int, tuple[int, Any]] = {}
         self.bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -113,16 +113,16 @@ class Engine:
         for name in [codec.codecId for codec in self.endpoint.codecEnum2()]:
             self.endpoint.codecSetPriority(name, priorities.get(name.rpartition("/")[0], 0))
 
-    def account(self, route: str = "") -> Account:
-        """The account that sends by way of `route` (a loose-route URI, "" for none), made on first
-        use. The library has room for eight."""
-        if route not in self.accounts:
-            identity = self.settings.identity or "sip:vm@{}:{}".format(*self.address)
+    def account(self, identity: str = "", route: str = "") -> Account:
+        """The account that sends as `identity` ("" for our own) by way of `route` (a loose-route URI,
+        "" for none), made on first use. The library has room for eight of them."""
+        key = (identity or self.settings.identity or "sip:vm@{}:{}".format(*self.address), route)
+        if key not in self.accounts:
             account = Account()
             account.engine = self
-            account.create(_account_config(self.settings, identity, route), not self.accounts)
-            self.accounts[route] = account
-        return self.accounts[route]
+            account.create(_account_config(self.settings, *key), not self.accounts)
+            self.accounts[key] = account
+        return self.accounts[key]
 
     # ---- towards asyncio
 
@@ -226,7 +226,7 @@ class Engine:
             request.body,
         )
         with_headers(option, request.headers)
-        self.account(request.route).sendRequest(parameters)
+        self.account(request.identity, request.route).sendRequest(parameters)
         self.requests[int(parameters.this)] = (serial, parameters)
 
     def answered(self, token: int, code: int, text: str) -> None:
@@ -238,7 +238,7 @@ class Engine:
         parameters = pj.CallOpParam(True)
         parameters.txOption.localUri = caller
         with_headers(parameters.txOption, headers)
-        call = EngineCall(self.account(route))
+        call = EngineCall(self.account(route=route))
         number = self.adopt(call, "")
         try:
             call.makeCall(target, parameters)

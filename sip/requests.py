@@ -22,7 +22,8 @@ IN_FLIGHT = 64
 @dataclass(frozen=True, slots=True)
 class Request:
     """What to send. `route` is a loose-route URI, e.g. the node's own edge, so that the request leaves
-    from its address. A process can use seven different routes. The From is the engine's identity."""
+    from its address. `identity` is the From, "" for the engine's. A process has room for seven pairs of
+    identity and route, so an identity stands for a node, never for a mailbox."""
 
     method: str
     target: str
@@ -30,6 +31,7 @@ class Request:
     content_type: str = ""
     body: str = ""
     route: str = ""
+    identity: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,11 @@ class RequestClient:
         content_type: str = "",
         body: str = "",
         route: str = "",
+        identity: str = "",
     ) -> Answer:
         """Send and wait for the final answer. Never raises for what the network does: silence is
         408. Raises EngineError when the request cannot be formed (a bad URI)."""
-        request = Request(method, target, headers, content_type, body, route)
+        request = Request(method, target, headers, content_type, body, route, identity)
         async with self._turn:
             return await self._sent(request, next(self._serials))
 

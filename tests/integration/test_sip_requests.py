@@ -71,6 +71,13 @@ async def test_a_request_with_a_route_leaves_by_way_of_it(sender: Sender) -> Non
         assert seen.get("Route").strip("<>") == route
 
 
+async def test_the_from_can_be_chosen(sender: Sender) -> None:
+    async with await Server.open() as server:
+        target = f"sip:1002@127.0.0.1:{server.address[1]}"
+        await sender.send("PUBLISH", target, identity="sip:other@vm.example", **LAMP)
+        assert "<sip:other@vm.example>" in server.requests("PUBLISH")[0].get("From")
+
+
 async def test_silence_is_a_timeout_and_holds_up_no_other_request(sender: Sender) -> None:
     async with await Server.open() as silent, await Server.open() as server:
         silent.code = 0
