@@ -209,7 +209,7 @@ class PostgresServer:
         """
         data = self.settings.data.absolute()
         for ending in (signal.SIGQUIT, signal.SIGKILL):
-            left = _working_in(data)
+            left = processes_in(data)
             if left:
                 log.warning("Ending leftover PostgreSQL processes.", data=str(data), pids=left)
             for pid in left:
@@ -320,7 +320,7 @@ def host_access(settings: ServerSettings) -> str:
     return "\n".join(rules) + "\n"
 
 
-def _working_in(folder: Path) -> list[int]:
+def processes_in(folder: Path) -> list[int]:
     """Processes whose working directory is `folder`: PostgreSQL's all work in their data folder."""
     found = []
     for entry in Path("/proc").iterdir():
@@ -339,5 +339,5 @@ def _kill(pid: int, ending: signal.Signals) -> None:
 
 def _wait_gone(folder: Path, timeout: float) -> None:
     ends = time.monotonic() + timeout
-    while _working_in(folder) and time.monotonic() < ends:
+    while processes_in(folder) and time.monotonic() < ends:
         time.sleep(0.05)

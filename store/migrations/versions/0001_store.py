@@ -10,7 +10,10 @@ revision = "0001"
 down_revision = None
 
 LOGS = ("message", "message_event", "outbox", "outbox_done", "sign_in_attempt")
-SETTINGS = ("user_account", "greeting")
+SETTINGS = {
+    "user_account": "extension, name, mail, attach, pin_hash, language, lamps, deleted, hlc, node",
+    "greeting": "user_id, kind, audio, deleted, hlc, node",
+}
 
 # Static SQL in a function of each table's own: its plan is cached, which an EXECUTE's would not be.
 LOG_GUARD = """
@@ -23,17 +26,15 @@ create trigger a_guard before insert on public.{table} for each row execute func
 alter table public.{table} enable replica trigger a_guard;
 """
 
-# The same key made on both sides: the newer row stays, the older goes to the conflict log.
+# The same key made on both sides, perhaps at this very moment: the guard inserts by itself, so that it
+# waits for a local writer instead of failing, and last_writer_wins decides.
 SETTINGS_GUARD = """
 create function public.guard_{table}() returns trigger language plpgsql as $$
-declare here public.{table}%rowtype;
 begin
-  select * into here from public.{table} where id = new.id;
-  if not found then return new; end if;
-  if (here.hlc, here.node) >= (new.hlc, new.node) then return null; end if;
-  insert into public.conflict_log(tbl, lost) values ('{table}', to_jsonb(here) - 'audio' - 'pin_hash');
-  delete from public.{table} where id = new.id;
-  return new;
+  if pg_trigger_depth() > 1 then return new; end if;
+  insert into public.{table} select new.*
+  on conflict (id) do update set ({columns}) = ({excluded});
+  return null;
 end $$;
 create trigger a_guard before insert on public.{table} for each row execute function public.guard_{table}();
 alter table public.{table} enable replica trigger a_guard;
@@ -66,8 +67,9 @@ def upgrade() -> None:
     run(Path(__file__).with_suffix(".sql").read_text())
     for table in LOGS:
         run(LOG_GUARD.format(table=table))
-    for table in SETTINGS:
-        run(SETTINGS_GUARD.format(table=table))
+    for table, columns in SETTINGS.items():
+        excluded = ", ".join(f"excluded.{name}" for name in columns.split(", "))
+        run(SETTINGS_GUARD.format(table=table, columns=columns, excluded=excluded))
     for table in (*LOGS, *SETTINGS):
         run(WAKE.format(table=table))
     run(PUBLICATIONS.format(logs=", ".join(LOGS), settings=", ".join(SETTINGS)))
