@@ -25,7 +25,8 @@ from store.model import (
 
 class Users(Protocol):
     async def by_extension(self, extension: str) -> User | None:
-        """The user with this extension, None when there is none."""
+        """The user with this extension, None when there is none. When both nodes gave it away during
+        a cut, the user with the lower id has it, on both nodes, until an operator changes one."""
 
     async def get(self, user_id: UUID) -> User | None: ...
 
@@ -37,7 +38,7 @@ class Users(Protocol):
 
     async def change(self, user: User) -> None:
         """Replace the settings of `user.id`; the newest change over both nodes wins.
-        Raises NotFound, Conflict (a newer change is there)."""
+        Raises NotFound, Conflict (the extension is in use)."""
 
     async def remove(self, user_id: UUID) -> None:
         """Marks as deleted. Raises NotFound. Messages stay until purged."""
@@ -75,7 +76,7 @@ class Messages(Protocol):
 class SignIns(Protocol):
     async def begin(self, user_id: UUID, policy: PinPolicy, now: datetime) -> Attempt:
         """Count an attempt, commit it (on both nodes while the peer is up), then say whether the PIN
-        may be compared."""
+        may be compared. While sign-in is locked nothing is counted, so the lock is not prolonged."""
 
     async def succeeded(self, attempt: Attempt) -> None:
         """The PIN was right: earlier failures no longer count."""
