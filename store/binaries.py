@@ -64,9 +64,11 @@ def as_user(user: str, *, dies_with_parent: str = "") -> list[str]:
     `--reset-env` because with root's HOME the replication link would look for root's certificates.
     `dies_with_parent` names a signal the program gets when the thread that started it ends.
     """
-    change = ["--reuid", user, "--regid", str(pwd.getpwnam(user).pw_gid), "--init-groups", "--reset-env"]
-    death = ["--pdeathsig", dies_with_parent] if dies_with_parent else []
-    return ["setpriv", *(change if user else []), *death] if user or death else []
+    options = ["--pdeathsig", dies_with_parent] if dies_with_parent else []
+    if user:
+        group = str(pwd.getpwnam(user).pw_gid)
+        options += ["--reuid", user, "--regid", group, "--init-groups", "--reset-env"]
+    return ["setpriv", *options] if options else []
 
 
 def run_user(configured: str) -> str:
