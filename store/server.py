@@ -240,7 +240,16 @@ class PostgresServer:
         secret = self.sockets / "initdb.password"
         self._write(secret, self.settings.passwords.postgres.encode() + b"\n")
         try:
-            run([*command, *builtin, "--locale=C.UTF-8", "--auth=scram-sha-256", f"--pwfile={secret}"])
+            run(
+                [
+                    *command,
+                    *builtin,
+                    "--locale=C.UTF-8",
+                    "--data-checksums",
+                    "--auth=scram-sha-256",
+                    f"--pwfile={secret}",
+                ]
+            )
         finally:
             secret.unlink()
         log.info("Created the database files.", data=str(data))
