@@ -1,0 +1,185 @@
+"""Keep-alives between the two nodes: JSON lines over mutual TLS, every 200 ms, each way on its own
+connection, opened by the sender.
+
+A process that dies closes its sockets, which is known at once; a host that falls silent is known
+after SILENT. `Hearing` holds what was heard and judges it; time comes in, so it is tested without
+a network. Whoever connects without a certificate of the cluster may only join (`join.py`).
+"""
+
+import asyncio
+import json
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import structlog
+
+from voicemail.cluster.certificates import client_context, common_name, node_name, server_context
+from voicemail.cluster.roles import Status
+from voicemail.secrets import Member, NodeFiles
+
+log = structlog.get_logger()
+
+EVERY = 0.2
+SILENT = 2.0
+"""Seconds without a keep-alive after which the peer counts as silent."""
+CLOSED = 0.3
+"""Seconds after its connection closed in which a peer that still lives will have dialled again."""
+HANDSHAKE = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class KeepAlive:
+    """What a node says of itself."""
+
+    number: int
+    status: Status
+    epoch: int
+    duties_work: bool = True
+    subscribed: bool = False
+    """It has a subscription to the other node's database."""
+    database: bool = True
+    """Its database answers."""
+
+    def line(self) -> bytes:
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def read(cls, line: bytes) -> "KeepAlive":
+        """Raises ValueError, TypeError for anything else than a keep-alive. Unknown keys are left out,
+        so that a newer node can say more."""
+        fields = {key: value for key, value in json.loads(line).items() if key in cls.__dataclass_fields__}
+        fields["status"] = Status(fields["status"])
+        return cls(**fields)
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The last that was heard of the peer; times are monotonic seconds."""
+
+    last: KeepAlive | None = None
+    at: float = float("-inf")
+    closed: float | None = None
+    since: float = 0.0
+    """When listening began: silence before `since + SILENT` proves nothing."""
+
+    def heard(self, keep_alive: KeepAlive, now: float) -> "Hearing":
+        return replace(self, last=keep_alive, at=now, closed=None)
+
+    def lost(self, now: float) -> "Hearing":
+        """The peer's connection closed."""
+        return replace(self, closed=now)
+
+    def again(self, now: float) -> "Hearing":
+        """Listening begins anew: this process was frozen, or has just started."""
+        return Hearing(since=now)
+
+    def peer(self, now: float) -> KeepAlive | None:
+        """What the peer says of itself; None when it is silent."""
+        if now - self.at > SILENT or (self.closed is not None and now - self.closed > CLOSED):
+            return None
+        return self.last
+
+    def sought(self, now: float) -> bool:
+        """Whether listening has lasted long enough to call the peer's absence silence."""
+        return now - self.since > SILENT or self.at > self.since
+
+
+Say = Callable[[], KeepAlive]
+Heard = Callable[[KeepAlive], None]
+Join = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+class Listener:
+    """The cluster port: takes the peer's keep-alives, hands strangers to `join`."""
+
+    def __init__(
+        self, files: NodeFiles, number: int, heard: Heard, lost: Callable[[], None], join: Join
+    ) -> None:
+        self.context = server_context(files)
+        self.number, self.heard, self.lost, self.join = number, heard, lost, join
+        self.server: asyncio.Server | None = None
+        self.current: asyncio.StreamWriter | None = None
+        self.complaints: set[str] = set()
+        self.open: set[asyncio.StreamWriter] = set()
+
+    async def start(self, address: str, port: int) -> None:
+        self.server = await asyncio.start_server(self._accept, address, port, limit=65536)
+
+    async def stop(self) -> None:
+        if self.server:
+            self.server.close()
+        for writer in self.open:
+            writer.close()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        source = writer.get_extra_info("peername")[0]
+        self.open.add(writer)
+        try:
+            await writer.start_tls(self.context, ssl_handshake_timeout=HANDSHAKE)
+            await self._sort(reader, writer, common_name(writer.get_extra_info("peercert")), source)
+        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, ValueError, TypeError, KeyError) as error:
+            self._complain(source, f"{type(error).__name__}: {error}")
+        finally:
+            self.open.discard(writer)
+            writer.close()
+
+    async def _sort(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, source: str
+    ) -> None:
+        if not name:
+            await self.join(reader, writer)
+        elif name == node_name(3 - self.number):
+            await self._listen(reader, writer)
+        else:
+            self._complain(source, f"its certificate is of {name!r}, not of our peer")
+
+    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.complaints.clear()
+        self.current = writer
+        try:
+            while line := await reader.readline():
+                self.heard(KeepAlive.read(line))
+        except (OSError, ssl.SSLError):
+            pass  # closed all the same
+        if self.current is writer:
+            self.lost()
+
+    def _complain(self, source: str, why: str) -> None:
+        """One line per source and reason, however often it comes."""
+        if (text := f"{source} {why}") not in self.complaints and len(self.complaints) < 1000:
+            self.complaints.add(text)
+            log.warning("Refused a connection to the cluster port.", source=source, why=why)
+
+
+async def speak(files: NodeFiles, peer: Member, say: Say) -> None:
+    """Dial the peer for ever and tell it `say()` every 200 ms. A failure is logged when it changes."""
+    context, trouble = client_context(files), ""
+    while True:
+        said = ""
+        try:
+            await _tell(context, peer, say)
+        except (OSError, ssl.SSLError, ValueError, TimeoutError) as error:
+            said = f"{type(error).__name__}: {error}" if not isinstance(error, TimeoutError) else "no answer"
+        if said != trouble and said:
+            log.info("Keep-alives do not reach the peer.", peer=peer.name, address=peer.address, why=said)
+        trouble = said
+        await asyncio.sleep(EVERY)
+
+
+async def _tell(context: ssl.SSLContext, peer: Member, say: Say) -> None:
+    connecting = asyncio.open_connection(
+        peer.address, peer.cluster_port, ssl=context, ssl_handshake_timeout=HANDSHAKE
+    )
+    reader, writer = await asyncio.wait_for(connecting, HANDSHAKE)
+    try:
+        certificate: dict[str, Any] = writer.get_extra_info("peercert")
+        if (name := common_name(certificate)) != node_name(peer.number):
+            raise ValueError(f"{peer.address}:{peer.cluster_port} is {name!r}")
+        while not reader.at_eof():
+            writer.write(say().line())
+            await asyncio.wait_for(writer.drain(), SILENT)
+            await asyncio.sleep(EVERY)
+    finally:
+        writer.close()

@@ -1,0 +1,158 @@
+"""What a node keeps to itself: passwords, the cluster's secret, and who belongs to the cluster.
+
+Three files below the node's directory, each of mode 0600 and replaced as a whole: `secrets.json`,
+`cluster.json` (the members) and `epoch.json`.
+"""
+
+import json
+import os
+import secrets as random
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from voicemail.config import Config
+from voicemail.errors import ClusterError
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file of mode 0600 so that a crash leaves the old one or the new one, on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(content)
+        out.flush()
+        os.fsync(out.fileno())
+    part.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """Passwords of the database roles (alike on both nodes) and the secret that lets a node join."""
+
+    postgres: str = field(repr=False)
+    vm: str = field(repr=False)
+    vmrepl: str = field(repr=False)
+    edge: str = field(repr=False)
+    cluster: str = field(repr=False)
+
+    @classmethod
+    def make(cls) -> "Secrets":
+        return cls(*(random.token_urlsafe(24) for _ in range(5)))
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A node as the others know it. Number 1 is the publisher."""
+
+    number: int
+    name: str
+    address: str
+    cluster_port: int
+    store_port: int
+    sip_port: int
+
+    @property
+    def edge(self) -> str:
+        return f"{self.address}:{self.sip_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """This node's number and all members, itself included."""
+
+    number: int
+    members: tuple[Member, ...]
+
+    @property
+    def me(self) -> Member:
+        return next(m for m in self.members if m.number == self.number)
+
+    @property
+    def peer(self) -> Member | None:
+        return next((m for m in self.members if m.number != self.number), None)
+
+    @property
+    def publisher(self) -> bool:
+        return self.number == 1
+
+    def with_member(self, member: Member) -> "Membership":
+        """The same with `member` in place of whoever had its number."""
+        others = tuple(m for m in self.members if m.number != member.number)
+        return Membership(self.number, tuple(sorted((*others, member), key=lambda m: m.number)))
+
+
+def member_of(config: Config, number: int) -> Member:
+    """How the node of this configuration presents itself."""
+    return Member(
+        number, config.node.name, config.node.address, config.cluster.port, config.store.port, config.sip.port
+    )
+
+
+class NodeFiles:
+    """The private files of the node whose configuration this is. Raises ClusterError when the node
+    was not made by `cluster init` or `cluster join`."""
+
+    def __init__(self, config: Config) -> None:
+        self.directory = config.directory
+        self.tls = self.directory / "tls"
+        self.ca, self.ca_key = self.tls / "ca.pem", self.tls / "ca.key"
+        self.certificate, self.key = self.tls / "node.pem", self.tls / "node.key"
+
+    @property
+    def exists(self) -> bool:
+        return (self.directory / "cluster.json").exists()
+
+    def secrets(self) -> Secrets:
+        return Secrets(**self._read("secrets.json"))
+
+    def membership(self) -> Membership:
+        read = self._read("cluster.json")
+        return Membership(read["number"], tuple(Member(**m) for m in read["members"]))
+
+    def epoch(self) -> int:
+        path = self.directory / "epoch.json"
+        return int(json.loads(path.read_text())["epoch"]) if path.exists() else 0
+
+    def write_secrets(self, secrets: Secrets) -> None:
+        self._write("secrets.json", asdict(secrets))
+
+    def write_membership(self, membership: Membership) -> None:
+        self._write("cluster.json", asdict(membership))
+
+    def write_epoch(self, epoch: int) -> None:
+        self._write("epoch.json", {"epoch": epoch})
+
+    def _write(self, name: str, content: object) -> None:
+        write_private(self.directory / name, json.dumps(content, indent=1).encode())
+
+    def _read(self, name: str) -> Any:
+        path = self.directory / name
+        try:
+            return json.loads(path.read_text())
+        except FileNotFoundError:
+            raise ClusterError(
+                f"{path} is missing: make this node with `voicemail cluster init` or `cluster join`"
+            ) from None
+        except (OSError, ValueError) as error:
+            raise ClusterError(f"{path}: {error}") from None
+
+
+def app_conninfo(config: Config) -> str:
+    """How this node's processes reach the store: the external one, or the node's own by its socket
+    (no TLS and no TCP on the way of every call)."""
+    if config.store.dsn:
+        return config.store.dsn
+    password = NodeFiles(config).secrets().vm
+    folder = socket_folder(config)
+    return f"host={folder} port={config.store.port} dbname=vm user=vm password={password} connect_timeout=3"
+
+
+def socket_folder(config: Config) -> Path:
+    """Where this node's PostgreSQL has its Unix socket."""
+    return (config.directory / "sockets").absolute()
