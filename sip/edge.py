@@ -86,6 +86,7 @@ class EdgeSettings:
     """All that the edge of one node depends on. Checked when made: raises EdgeFailed."""
 
     listen: tuple[Listen, ...]
+    """The first is the one the peer names as its peer."""
     workers: tuple[Address, ...]
     """SIP addresses on loopback. One call tries 28 of them at most, beginning with the next in turn."""
     presence: Address
@@ -216,9 +217,12 @@ def _words(settings: EdgeSettings, run_directory: Path) -> dict[str, str]:
         "PRESENCE_ADDRESS": str(settings.presence),
         "DATABASE_URL": settings.database,
         "PUBLIC_ADDRESS": str(public),
-        "EDGE_HOST": first.address.host,
-        "EDGE_PORT": str(first.address.port),
+        "FROM_EDGE": " || ".join(_from(listen.address) for listen in settings.listen),
     }
+
+
+def _from(address: Address) -> str:
+    return f'($si == "{address.host}" && $sp == {address.port})'
 
 
 def _fill(name: str, words: dict[str, str]) -> str:
@@ -228,10 +232,11 @@ def _fill(name: str, words: dict[str, str]) -> str:
 
 
 def _dispatcher_list(settings: EdgeSettings) -> str:
-    """Set 1: own workers. Set 2: the peer, believed dead (1) and probed (8) until it answers."""
+    """Set 1: own workers. Set 2: the peer, believed dead (1) and probed (8) until it answers, and
+    always called from our first address, since that is the one it knows us by."""
     lines = [f"1 sip:{worker} 0 0" for worker in settings.workers]
     if settings.peer:
-        lines.append(f"2 sip:{settings.peer} 9 0")
+        lines.append(f"2 sip:{settings.peer} 9 0 socket=udp:{settings.listen[0].address}")
     return "\n".join(lines) + "\n"
 
 

@@ -3,10 +3,12 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from tests.fakes.edge import TRUNK, RunningEdge, Scene, until
+from sip.edge import Address, Listen, write
+from tests.fakes.edge import TRUNK, RunningEdge, Scene, free_port, peer_answers, until
 from tests.fakes.sip import Message, Party
 
 RELEASED_WITHIN = 3.5
@@ -182,6 +184,23 @@ async def test_a_full_node_passes_calls_to_its_peer_with_the_first_source_and_tr
     assert len(trunk.requests("BYE")) == 1
 
 
+async def test_a_call_to_a_second_address_reaches_the_peer_from_the_first(scene: Scene) -> None:
+    places = [Listen(Address("127.0.0.1", free_port())) for _ in range(3)]
+    one = await scene.edge(
+        await scene.workers(1, capacity=0), listen=(places[0], places[1]), peer=places[2].address
+    )
+    (worker,) = await scene.workers(1)
+    # phones are not known there: only the peer's mark lets the call in
+    await scene.edge([worker], listen=(places[2],), peer=places[0].address, allowed_networks=())
+    await until(lambda: peer_answers(one), 8.0)
+    phone = await scene.party()
+    second = tuple(places[1].address)
+    answer, dialog = await phone.call(f"sip:1001@{one.uri}", second)
+    assert answer.code == 200
+    assert (await worker.dialog(answer.get("Call-ID")).request("INFO")).code == 200
+    assert (await dialog.request("BYE")).code == 200
+
+
 async def test_two_full_nodes_do_not_play_ping_pong(scene: Scene) -> None:
     own, others = await scene.workers(2, capacity=0), await scene.workers(2, capacity=0)
     one, _ = await scene.pair(own, others)
@@ -290,10 +309,6 @@ async def test_a_source_that_calls_too_fast_gets_503_then_silence(scene: Scene) 
 
 
 async def test_workers_and_trunks_can_be_changed_without_a_restart(scene: Scene) -> None:
-    from dataclasses import replace
-
-    from sip.edge import Address, write
-
     old, new = await scene.workers(2)
     edge = await scene.edge([old])
     write(replace(edge.settings, workers=(Address(*new.address),), allowed_networks=()), edge.folder)
