@@ -1,12 +1,12 @@
 """One TOML file per node. Every key is checked; an unknown or wrong one is an error with its line.
 
-`docs/node.toml` style comments live in `EXAMPLE` below, the one commented file there is: `voicemail
-config example` prints it, and a test holds it equal to the defaults of the model.
+`EXAMPLE` is the commented file: `voicemail config example` prints it, and a test holds it equal to
+the defaults of the model.
 """
 
 import re
 import tomllib
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,12 +14,16 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from voicemail.errors import ConfigError
 
-Network = IPv4Network | IPv6Network
-
 
 def _network(text: str) -> str:
     """Checked here, so that a mistake is told with its line; kept as text, as it goes to the edge."""
     ip_network(text, strict=False)
+    return text
+
+
+def _address(text: str) -> str:
+    """RTP and the edge are bound to it, so a host name will not do."""
+    ip_address(text)
     return text
 
 
@@ -33,7 +37,7 @@ class Section(BaseModel):
 
 class Node(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.-]*$")
-    address: str
+    address: Annotated[str, AfterValidator(_address)]
     directory: str
     user: str = "voicemail"
 
@@ -52,6 +56,8 @@ class Sip(Section):
     worker_port: Port = 6000
     rtp_port: Port = 20000
     allowed_networks: tuple[NetworkText, ...] = Field((), strict=False)
+    presence_port: Port = 5061
+    """Of the presence server behind the edge; loopback only."""
     calls_per_second_per_worker: int = Field(12, ge=1, le=16)
     requests_per_second_per_source: int = Field(200, ge=1)
 
@@ -137,6 +143,7 @@ workers = 16                      # processes that take calls, at most 28
 calls_per_worker = 4              # the pjsua2 wheel takes no more than 4
 worker_port = 6000                # loopback only; one port a worker, counted upward
 rtp_port = 20000                  # 40 UDP ports a worker, counted upward
+presence_port = 5061              # loopback only; keeps phones' subscriptions to their lamps
 allowed_networks = []             # who may call besides the trunks, e.g. ["192.168.0.0/16"]
 calls_per_second_per_worker = 12
 requests_per_second_per_source = 200

@@ -23,6 +23,7 @@ from store.postgres import PostgresStore
 from store.spool import Spool, orphans
 from voicemail.config import Config, load
 from voicemail.delivery import Delivery, Rules
+from voicemail.log import configure
 from voicemail.pilot import Pilot, PilotSettings
 from voicemail.prompts import PromptBook
 from voicemail.secrets import NodeFiles, app_conninfo
@@ -133,6 +134,7 @@ def _empty(folder: Path) -> None:
 
 def main(config_path: str) -> None:
     """Be the zygote until SIGTERM. Raises ConfigError."""
+    configure("worker")
     config = load(Path(config_path))
     sounds_root(config).mkdir(parents=True, exist_ok=True, mode=0o700)
     run_pool(pool_settings(config), session_of(config))

@@ -41,6 +41,18 @@ class KeepAlive:
     """It has a subscription to the other node's database."""
     database: bool = True
     """Its database answers."""
+    delivered: bool = False
+    """All that its database holds is on the other node's disk, but for the last moment's."""
+    because: str = ""
+    since: float = 0.0
+    """Its last change of status: why, and when (seconds since 1970)."""
+    workers: int = 0
+    busy: int = 0
+    ports: int = 0
+    """Workers up, calls in progress, calls it can take at once."""
+    lag: int | None = None
+    """Bytes that the other node's database has yet to get from its own; None: not connected."""
+    single_copies: int | None = None
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
@@ -87,7 +99,8 @@ class Hearing:
 
 
 Say = Callable[[], KeepAlive]
-Heard = Callable[[KeepAlive], None]
+Heard = Callable[[KeepAlive], bool]
+"""Takes a keep-alive; False drops the connection it came by."""
 Join = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -140,7 +153,8 @@ class Listener:
         self.current = writer
         try:
             while line := await reader.readline():
-                self.heard(KeepAlive.read(line))
+                if not self.heard(KeepAlive.read(line)):
+                    break
         except (OSError, ssl.SSLError):
             pass  # closed all the same
         if self.current is writer:

@@ -118,6 +118,11 @@ RULES = (  # the first whose `when` holds decides
     ),
     Rule(S.PRIMARY, "it is Primary already", lambda v: v.me is S.PRIMARY),
     Rule(S.SECONDARY, "automatic change is switched off", _held),
+    Rule(
+        S.SECONDARY,
+        "the other node is being looked for again",
+        lambda v: v.me is S.SECONDARY and v.peer is None and not v.sought,
+    ),
     Rule(S.PRIMARY, "the other node is silent", lambda v: v.peer is None),
     Rule(S.PRIMARY, "the other node is out of service", lambda v: v.peer in OUT_OF_SERVICE),
     Rule(S.SECONDARY, "the other node is Primary", lambda v: v.peer is S.PRIMARY),

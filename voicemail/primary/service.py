@@ -20,6 +20,7 @@ from store.api import Store
 from store.model import Work
 from store.postgres import PostgresStore
 from voicemail.config import Config, load
+from voicemail.log import configure
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.clock import Clock, SystemClock
 from voicemail.primary.feed import News, read
@@ -117,6 +118,7 @@ async def serve(config: Config, client: RequestClient) -> None:
 
 
 def main() -> None:
+    configure("primary")
     config = load(Path(sys.argv[1]))
     address, port = request_address(config)
     settings = EngineSettings(sip_address=address, sip_port=port, rtp_address=address)

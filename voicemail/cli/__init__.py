@@ -1,0 +1,23 @@
+"""The administrator's commands: `voicemail …`. Tables for people, `--json` for scripts."""
+
+import sys
+
+import structlog
+
+from voicemail.cli.app import app
+from voicemail.errors import VoicemailError
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run a command; what is wrong is told on stderr in one line, without a traceback."""
+    from sip.errors import SipError
+    from store.errors import StoreError
+
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
+    try:
+        app()
+    except (VoicemailError, StoreError, SipError) as error:
+        sys.stderr.write(f"voicemail: {error}\n")
+        sys.exit(1)

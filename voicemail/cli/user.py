@@ -1,0 +1,149 @@
+"""`voicemail user`: people with a mailbox."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sip.wav import is_sound
+from store.api import Store
+from store.ids import uuid7
+from store.model import PinPolicy, User
+from voicemail import pins
+from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store
+from voicemail.config import Config
+from voicemail.errors import VoicemailError
+from voicemail.worker import local_time
+
+app = typer.Typer(no_args_is_help=True)
+
+Extension = Annotated[str, typer.Argument(help="The user's extension.")]
+PinOption = Annotated[
+    str, typer.Option("--pin", help="- asks for it; left out, a random one is made and shown once.")
+]
+
+
+@app.command()
+def add(
+    extension: Extension,
+    name: Annotated[str, typer.Option(help="As spoken of in mails.")] = "",
+    mail: Annotated[str, typer.Option(help="Where new messages are announced.")] = "",
+    attach: Annotated[bool, typer.Option(help="Attach the recording to the mail.")] = True,
+    lamp: Annotated[list[str] | None, typer.Option(help="Trunk with a lamp; all when left out.")] = None,
+    pin: PinOption = "",
+    config: ConfigPath = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Give somebody a mailbox."""
+    if not extension.isascii() or not extension.isdigit():
+        raise VoicemailError(f"not an extension: {extension!r} (digits only)")
+
+    async def work(loaded: Config, store: Store) -> tuple[User, str]:
+        chosen = _pin(pin, extension, loaded)
+        user = User(
+            uuid7(), extension, name, mail, attach, pin_hash=pins.hashed(chosen), lamps=tuple(lamp or ())
+        )
+        _check_lamps(user, loaded)
+        await store.users.add(user)
+        return user, chosen
+
+    user, chosen = with_store(config, work)
+    show([_row(user) | ({} if pin else {"PIN": chosen})], as_json)
+
+
+@app.command("list")
+def list_users(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Show everybody with a mailbox."""
+
+    async def work(_: Config, store: Store) -> list[dict[str, Any]]:
+        return [_row(user) for user in await store.users.all()]
+
+    show(with_store(config, work), as_json)
+
+
+@app.command("show")
+def show_user(extension: Extension, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Show one user: settings, messages, whether sign-in is locked."""
+
+    async def work(loaded: Config, store: Store) -> dict[str, Any]:
+        user = await user_of(store, extension)
+        counts = await store.messages.counts(user.id)
+        policy = PinPolicy(loaded.pin.failures, loaded.pin.window_minutes, loaded.pin.lock_minutes)
+        locked = await store.sign_ins.locked_until(user.id, policy, local_time())
+        return _row(user) | {"New": counts.new, "Saved": counts.old, "Locked until": locked}
+
+    show([with_store(config, work)], as_json)
+
+
+@app.command("set-pin")
+def set_pin(
+    extension: Extension, pin: PinOption = "", config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False
+) -> None:
+    """Give a user a new PIN, and open a locked sign-in."""
+
+    async def work(loaded: Config, store: Store) -> str:
+        user = await user_of(store, extension)
+        chosen = _pin(pin, extension, loaded)
+        await store.users.change(replace(user, pin_hash=pins.hashed(chosen)))
+        await store.sign_ins.unlock(user.id)
+        return chosen
+
+    chosen = with_store(config, work)
+    show([{"Extension": extension} | ({} if pin else {"PIN": chosen})], as_json)
+
+
+@app.command("set-greeting")
+def set_greeting(
+    extension: Extension,
+    file: Annotated[str, typer.Argument(help="8 kHz mono WAV; - takes the greeting away.")],
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
+    """Give a user a recorded standard greeting."""
+    audio = None if file == "-" else Path(file).read_bytes()
+    if audio is not None and not is_sound(audio):
+        raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
+
+    async def work(_: Config, store: Store) -> None:
+        user = await user_of(store, extension)
+        await store.users.set_greeting(user.id, audio)
+
+    with_store(config, work)
+    say(f"{extension}: greeting {'set' if audio else 'taken away'}")
+
+
+@app.command()
+def remove(extension: Extension, config: ConfigPath = DEFAULT_CONFIG) -> None:
+    """Take a mailbox away. Its messages stay in the store until they are purged."""
+
+    async def work(_: Config, store: Store) -> None:
+        await store.users.remove((await user_of(store, extension)).id)
+
+    with_store(config, work)
+    say(f"{extension}: removed")
+
+
+def _pin(given: str, extension: str, config: Config) -> str:
+    """The PIN to set. Raises VoicemailError for one that the policy refuses."""
+    if not given:
+        return pins.made_up(extension, config.pin.shortest)
+    pin: str = typer.prompt("PIN", hide_input=True, confirmation_prompt=True) if given == "-" else given
+    if why := pins.why_refused(pin, extension, shortest=config.pin.shortest):
+        raise VoicemailError(f"this PIN is refused: {why}")
+    return pin
+
+
+def _check_lamps(user: User, config: Config) -> None:
+    known = {trunk.name for trunk in config.trunk}
+    if unknown := [name for name in user.lamps if name not in known]:
+        raise VoicemailError(f"no trunk is named {unknown[0]!r} in the configuration")
+
+
+def _row(user: User) -> dict[str, Any]:
+    return {
+        "Extension": user.extension,
+        "Name": user.name,
+        "Mail": user.mail,
+        "Attach": user.attach,
+        "Lamps": ",".join(user.lamps) or "all",
+    }

@@ -1,0 +1,118 @@
+"""The Server Role Manager: what this node is, why, since when, and under which epoch.
+
+It decides nothing itself (roles.py does) and touches neither network nor processes: the node shell
+feeds it keep-alives, health and the time, and does what a change asks for.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from voicemail.cluster.keepalive import Hearing, KeepAlive
+from voicemail.cluster.roles import Status, View, decide, has_duties, next_epoch
+
+log = structlog.get_logger()
+
+PAUSE = 1.0
+"""A tick later than this means that the process was frozen, and what it knows is old."""
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the node itself is, as far as roles depend on it."""
+
+    ready: bool = False
+    calls_work: bool = True
+    duties_work: bool = False
+    merged: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of status: logged, kept in the history, shown by `cluster status`."""
+
+    at: float
+    """Seconds since 1970."""
+    was: Status
+    now: Status
+    because: str
+    epoch: int
+
+
+class Manager:
+    def __init__(
+        self, publisher: bool, number: int, epoch: int, keep_epoch: Callable[[int], None], now: float
+    ) -> None:
+        self.publisher, self.number, self.epoch, self._keep_epoch = publisher, number, epoch, keep_epoch
+        self.alone = True
+        self.automatic = True
+        self.status = Status.STARTING
+        self.hearing = Hearing(since=now)
+        self.history: list[Change] = [Change(time.time(), self.status, self.status, "it was started", epoch)]
+        self._ticked = now
+
+    @property
+    def last_change(self) -> Change:
+        return self.history[-1]
+
+    def heard(self, said: KeepAlive, now: float) -> bool:
+        """Take a keep-alive. False: this process was frozen, so the line may be as old as the pause;
+        drop the connection it came by."""
+        if self._was_frozen(now):
+            return False
+        self.hearing = self.hearing.heard(said, now)
+        return True
+
+    def lost(self, now: float) -> None:
+        """The peer's connection closed."""
+        self.hearing = self.hearing.lost(now)
+
+    def tick(self, health: Health, now: float, wall: float) -> Change | None:
+        """Decide anew. Gives the change, if there is one; its duties need `duty`."""
+        self._was_frozen(now)
+        self._ticked = now
+        rule = decide(self.view(health, now))
+        return self._become(rule.become, rule.because, wall) if rule.become is not self.status else None
+
+    def view(self, health: Health, now: float) -> View:
+        peer = self.hearing.peer(now)
+        return View(
+            me=self.status,
+            peer=peer.status if peer else None,
+            publisher=self.publisher,
+            alone=self.alone,
+            ready=health.ready,
+            calls_work=health.calls_work,
+            duties_work=health.duties_work,
+            peer_duties_work=peer.duties_work if peer else False,
+            sought=self.hearing.sought(now),
+            merged=health.merged,
+            automatic=self.automatic,
+        )
+
+    def duty(self, now: float) -> bool:
+        """Whether the Primary's work may be done here now: by status, and only while this node knows
+        how its peer is (it hears it, or has listened for long enough to know that it is silent)."""
+        known = self.alone or self.hearing.peer(now) is not None or self.hearing.sought(now)
+        return has_duties(self.status, self.publisher) and known
+
+    def _was_frozen(self, now: float) -> bool:
+        if now - self._ticked <= PAUSE:
+            return False
+        log.warning("This process was frozen; listening anew.", seconds=round(now - self._ticked, 1))
+        self.hearing, self._ticked = self.hearing.again(now), now
+        return True
+
+    def _become(self, status: Status, because: str, wall: float) -> Change:
+        had = has_duties(self.status, self.publisher)
+        if has_duties(status, self.publisher) and not had:
+            seen = self.hearing.last.epoch if self.hearing.last else 0
+            self.epoch = next_epoch(max(seen, self.epoch), self.number)
+            self._keep_epoch(self.epoch)
+        change = Change(wall, self.status, status, because, self.epoch)
+        self.status = status
+        self.history = [*self.history[-99:], change]
+        log.info("Server status changed.", was=change.was, now=status, because=because, epoch=self.epoch)
+        return change

@@ -1,0 +1,64 @@
+"""The node's control socket: one JSON line asked, one answered. Only the node's owner may connect."""
+
+import asyncio
+import json
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from voicemail.config import Config
+from voicemail.errors import NodeUnreachable, VoicemailError
+
+Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+PATIENCE = 5.0
+
+
+def line(content: dict[str, Any]) -> bytes:
+    """One JSON object as a line."""
+    return json.dumps(content).encode() + b"\n"
+
+
+def path_of(config: Config) -> Path:
+    return config.run_directory / "control.sock"
+
+
+async def serve(config: Config, answer: Answer) -> asyncio.Server:
+    """Answer requests until closed. A VoicemailError becomes {"error": text}."""
+
+    async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError, TimeoutError):
+            asked = await asyncio.wait_for(reader.readline(), PATIENCE)
+            try:
+                said = await answer(json.loads(asked))
+            except (VoicemailError, ValueError, KeyError) as error:
+                said = {"error": str(error)}
+            writer.write(line(said))
+            await writer.drain()
+        writer.close()
+
+    path = path_of(config)
+    path.unlink(missing_ok=True)
+    before = os.umask(0o177)
+    try:
+        return await asyncio.start_unix_server(client, path)
+    finally:
+        os.umask(before)
+
+
+def ask(config: Config, command: str, **arguments: Any) -> dict[str, Any]:
+    """Ask the node of this configuration. Raises NodeUnreachable, VoicemailError."""
+    path = path_of(config)
+    try:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(PATIENCE)
+            connection.connect(str(path))
+            connection.sendall(line({"command": command, **arguments}))
+            answer: dict[str, Any] = json.loads(connection.makefile("rb").readline() or b"{}")
+    except (OSError, ValueError) as error:
+        raise NodeUnreachable(f"the node {config.node.name} does not answer at {path}: {error}") from None
+    if "error" in answer:
+        raise VoicemailError(answer["error"])
+    return answer

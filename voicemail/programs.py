@@ -1,0 +1,107 @@
+"""What a node runs: its PostgreSQL, its edge and presence server, its workers, the Primary's process.
+
+Each is described once here; `cluster/keeper.py` keeps them running.
+"""
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from sip import edge
+from store import schema
+from store.server import STOP_FAST, Passwords, PostgresServer, ServerSettings, Tls
+from voicemail.cluster.keeper import NotYet, Program
+from voicemail.config import Config
+from voicemail.primary.service import request_address
+from voicemail.secrets import Member, NodeFiles, socket_folder
+
+LOOPBACK = "127.0.0.1"
+
+
+def database(config: Config, files: NodeFiles) -> PostgresServer:
+    """This node's own PostgreSQL. Peers need a certificate of the cluster and the password, so they
+    may come from any address."""
+    secrets = files.secrets()
+    return PostgresServer(
+        ServerSettings(
+            data=config.directory / "database",
+            port=config.store.port,
+            passwords=Passwords(secrets.postgres, secrets.vm, secrets.vmrepl, secrets.edge),
+            listen=tuple(dict.fromkeys((LOOPBACK, config.node.address))),
+            peers=("0.0.0.0/0", "::/0"),
+            tls=Tls(files.certificate, files.key, files.ca),
+            bindir=config.store.bindir,
+            user=config.node.user,
+            sockets=socket_folder(config),
+        )
+    )
+
+
+def prepare_database(server: PostgresServer) -> None:
+    """Roles, databases and tables of a running server; milliseconds when they are there."""
+    server.wait_ready()
+    server.bootstrap()
+    schema.upgrade(server.conninfo())
+    server.load_edge_schema()
+
+
+def database_program(server: PostgresServer) -> Program:
+    return Program("database", server.argv, server.prepare, server.environment, STOP_FAST, patience=20.0)
+
+
+def edge_settings(config: Config, files: NodeFiles, peer: Member | None, serving: bool) -> edge.EdgeSettings:
+    """The edge as the configuration wants it now."""
+    sip = config.sip
+    host, port = request_address(config)
+    store = f"{LOOPBACK}:{config.store.port}"
+    return edge.EdgeSettings(
+        listen=(edge.Listen(edge.Address(config.node.address, sip.port)),),
+        workers=tuple(edge.Address(LOOPBACK, sip.worker_port + n) for n in range(sip.workers)),
+        presence=edge.Address(LOOPBACK, sip.presence_port),
+        database="" if config.store.dsn else f"postgres://edge:{files.secrets().edge}@{store}/edge",
+        peer=edge.Address(peer.address, peer.sip_port) if peer else None,
+        trunks=tuple(edge.Trunk(trunk.name, trunk.addresses) for trunk in config.trunk),
+        allowed_networks=sip.allowed_networks,
+        members=(edge.Address(host, port),),
+        calls_per_worker_second=sip.calls_per_second_per_worker,
+        requests_per_source_second=sip.requests_per_second_per_source,
+        serving=serving,
+    )
+
+
+def edge_program(config: Config, write: Callable[[], None]) -> Program:
+    return Program("edge", lambda: _dies_with_us("TERM", edge.argv(config.run_directory)), write)
+
+
+def presence_program(config: Config, database_ready: Callable[[], bool]) -> Program:
+    """It ends at once without its database, so it waits for that."""
+
+    def prepare() -> None:
+        if not database_ready():
+            raise NotYet("its database is not up yet")
+
+    run = config.run_directory
+    return Program("presence", lambda: _dies_with_us("TERM", edge.presence_argv(run)), prepare)
+
+
+def workers_program(config_path: Path) -> Program:
+    command = [sys.executable, "-m", "voicemail.worker", str(config_path)]
+    return Program("workers", lambda: _dies_with_us("KILL", command), patience=35.0)
+
+
+def primary_program(config_path: Path) -> Program:
+    command = [sys.executable, "-m", "voicemail.primary.service", str(config_path)]
+    return Program("primary", lambda: _dies_with_us("KILL", command), stop=signal.SIGKILL)
+
+
+def _dies_with_us(how: str, command: list[str]) -> list[str]:
+    """The kernel signals the program when this process dies."""
+    return ["setpriv", "--pdeathsig", how, *command]
+
+
+def leftover_marks(config: Config) -> tuple[str, ...]:
+    """Arguments by which our programs are known, should a killed supervisor have left any. Python's are
+    known by the configuration's path, which this process shares, so they end with their stdin instead."""
+    run = config.run_directory
+    return (f"{run}/kamailio.cfg", f"{run}/presence.cfg")
