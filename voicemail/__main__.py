@@ -1,0 +1,5 @@
+"""`python -m voicemail` is the command `voicemail`."""
+
+from voicemail.cli import main
+
+main()
