@@ -169,6 +169,37 @@ async def test_a_call_over_tcp_is_hung_up_over_the_same_connection(scene: Scene)
     assert len(phone.requests("BYE")) == 1
 
 
+BEHIND_NAT = "10.255.255.1:5060"
+
+
+async def test_a_phone_behind_a_nat_is_hung_up_the_way_it_came(scene: Scene) -> None:
+    (worker,) = await scene.workers(1)
+    edge = await scene.edge([worker])
+    for phone in (await scene.party(), await scene.tcp_phone(edge)):
+        kind = "" if phone.proto == "udp" else ";transport=tcp"
+        inner = [
+            ("Via", f"SIP/2.0/{phone.proto.upper()} {BEHIND_NAT};branch=z9hG4bKnat{phone.proto};rport"),
+            ("Contact", f"<sip:tester@{BEHIND_NAT}{kind}>"),
+        ]
+        answer, _ = await phone.call(*pilot(edge), inner)
+        assert answer.code == 200
+        assert (await worker.dialog(answer.get("Call-ID")).request("BYE")).code == 200
+        assert phone.requests("BYE")[0].uri == f"sip:tester@{BEHIND_NAT}{kind}"
+
+
+async def test_a_gateway_that_sends_from_another_port_is_hung_up_where_it_listens(scene: Scene) -> None:
+    (worker,) = await scene.workers(1)
+    edge = await scene.edge([worker])
+    sends, listens = await scene.party(TRUNK), await scene.party(TRUNK)
+    here = "{}:{}".format(*listens.address)
+    inner = [("Via", f"SIP/2.0/UDP {here};branch=z9hG4bKgw"), ("Contact", listens.contact)]
+    sent = sends.start("INVITE", *pilot(edge), inner)
+    answer = await listens.answer_to(sent, edge.where)
+    assert answer.code == 200
+    assert (await worker.dialog(answer.get("Call-ID")).request("BYE")).code == 200
+    assert len(listens.requests("BYE")) == 1
+
+
 async def test_a_full_node_passes_calls_to_its_peer_with_the_first_source_and_trunk(scene: Scene) -> None:
     full, others = await scene.workers(2, capacity=0), await scene.workers(2)
     one, _ = await scene.pair(full, others)
