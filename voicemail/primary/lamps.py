@@ -24,6 +24,9 @@ USER_UNRESERVED = "&=+$,;?/-_.!~*'()"
 SILENT = frozenset({408, 477, 478, 500, 503, 504})
 """Answers which say that nobody is there: a time-out, or an edge that could not send (477, 478)."""
 
+BAD_EVENT = 489
+"""Whoever answers so has no lamps at all, as our edge without a presence server (RFC 6665 section 8.2)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Lamp:

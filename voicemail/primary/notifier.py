@@ -19,6 +19,7 @@ from voicemail.primary.agenda import Job, Outcome, Plan, Verdict
 from voicemail.primary.clock import Clock
 from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lamps import (
+    BAD_EVENT,
     EXPIRES,
     SILENT,
     Lamp,
@@ -177,6 +178,8 @@ def outcome(answer: Answer) -> Outcome:
     that is still loading its configuration answers so, too."""
     if answer.ok:
         return Outcome(Verdict.SENT, "sent")
+    if answer.code == BAD_EVENT:
+        return Outcome(Verdict.REFUSED, "no lamps are kept there")
     if answer.code in SILENT or answer.code < 200:
         return Outcome(Verdict.SILENT, f"no answer ({answer.code})")
     return Outcome(Verdict.FAILED, f"answered {answer.code}")

@@ -100,13 +100,14 @@ def test_a_trunk_taken_from_a_user_is_among_those_to_be_told() -> None:
 
 
 def test_what_answers_mean() -> None:
-    verdicts = {code: outcome(Answer(code)).verdict for code in (200, 202, 401, 404, 481, 408, 478, 503)}
+    verdicts = {code: outcome(Answer(code)).verdict for code in (200, 202, 401, 404, 481, 489, 408, 478, 503)}
     assert verdicts == {
         200: Verdict.SENT,
         202: Verdict.SENT,
         401: Verdict.FAILED,
         404: Verdict.FAILED,
         481: Verdict.FAILED,
+        489: Verdict.REFUSED,
         408: Verdict.SILENT,
         478: Verdict.SILENT,
         503: Verdict.SILENT,
