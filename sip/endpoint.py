@@ -29,9 +29,11 @@ import asyncio
 import collections
 import gc
 import itertools
+import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pjsua2 as pj
@@ -49,6 +51,19 @@ COLLECT_EVERY = 10.0
 
 
 log = structlog.get_logger()
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """The library logs its creation before it can be told its log level."""
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 Listener = Callable[[int, str, Any], None]
@@ -91,7 +106,8 @@ class Engine:
         self.bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.bell.setblocking(False)
         self.endpoint = pj.Endpoint()
-        self.endpoint.libCreate()
+        with _silence():
+            self.endpoint.libCreate()
         self.endpoint.libInit(_endpoint_config(settings))
         self.address = self._listen()
         self.bell.connect(self.address)

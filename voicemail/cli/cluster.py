@@ -13,7 +13,7 @@ from voicemail.cluster import join as joining
 from voicemail.cluster.roles import RULES
 from voicemail.config import Config, load
 from voicemail.errors import VoicemailError
-from voicemail.programs import database
+from voicemail.programs import create_database, database
 from voicemail.secrets import NodeFiles
 
 app = typer.Typer(no_args_is_help=True)
@@ -60,9 +60,8 @@ def join(
 
 
 def _create_database(config: Config) -> None:
-    """Its files, so that what is wrong with them shows now and not at the first start."""
     if not config.store.dsn:
-        database(config, NodeFiles(config)).prepare()
+        create_database(database(config, NodeFiles(config)))
 
 
 @app.command()
