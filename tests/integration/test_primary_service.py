@@ -1,0 +1,270 @@
+"""The Primary's process as it runs: fed on stdin, with a real PostgreSQL, a real edge, a PBX that keeps
+lamps, a phone that SUBSCRIBEs, and a mail server."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from sip.edge import Address
+from sip.mwi import Summary, parse
+from sip.wav import file_ulaw
+from store.ids import uuid7
+from store.model import Mark, NewMessage, User
+from store.postgres import PostgresStore
+from tests.fakes.edge import TRUNK, RunningEdge, Scene, free_port, until
+from tests.fakes.postgres import RunningServer, running_server
+from tests.fakes.sip import Party
+from tests.fakes.smtp import MailServer
+from voicemail.config import load
+from voicemail.primary.service import REQUEST_PORT, request_address
+from voicemail.secrets import Membership, NodeFiles, member_of
+
+ANNA = User(UUID(int=1), "1001", name="Anna", mail="anna@example.com")
+BEN = User(UUID(int=2), "1002")
+SPEECH = file_ulaw(bytes(range(256)) * 100)
+
+CONFIG = """
+[node]
+name = "vm1"
+address = "127.0.0.1"
+directory = "{folder}"
+[sip]
+port = {edge_port}
+worker_port = {worker_port}
+[store]
+dsn = "{dsn}"
+[mail]
+host = "127.0.0.1"
+port = {mail_port}
+sender = "vm@example.com"
+message_id_domain = "vm.example.com"
+timeout = 2
+[[trunk]]
+name = "pbx"
+addresses = ["{pbx_host}"]
+lamp_uri = "sip:mwi-{{extension}}@{pbx_host}:{pbx_port}"
+lamp_headers = {{ "X-VM-Mailbox" = "{{extension}}" }}
+"""
+
+
+@dataclass
+class House:
+    """One node without calls: everything the Primary's process talks to, and the process."""
+
+    store: PostgresStore
+    edge: RunningEdge
+    pbx: Party
+    phone: Party
+    mail: MailServer
+    config: Path
+    process: asyncio.subprocess.Process | None = None
+    duty: dict[str, object] = field(default_factory=lambda: {"duty": True, "epoch": 1, "peer_edge": None})
+
+    async def feed(self) -> None:
+        """What the supervisor writes."""
+        while self.process and self.process.stdin:
+            self.process.stdin.write(json.dumps(self.duty | {"at": time.monotonic()}).encode() + b"\n")
+            await asyncio.sleep(0.2)
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:
+        command = [sys.executable, "-m", "voicemail.primary.service", str(self.config)]
+        with self.config.with_suffix(".log").open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log
+            )
+        feeding = asyncio.create_task(self.feed())
+        try:
+            yield self.process
+        finally:
+            feeding.cancel()
+            if self.process.returncode is None:
+                self.process.kill()
+            await self.process.wait()
+
+    async def deposit(self, user: User = ANNA) -> tuple[UUID, float]:
+        """A new message; its id, and when the deposit returned."""
+        message = NewMessage(uuid7(), user.id, "1007", "Eve", datetime.now(UTC), 3.2)
+        await self.store.messages.deposit(message, SPEECH)
+        return message.id, time.monotonic()
+
+    async def subscribe(self, extension: str) -> None:
+        headers = [("Event", "message-summary"), ("Accept", "application/simple-message-summary")]
+        uri = f"sip:{extension}@{self.edge.uri}"
+        answer = await self.phone.request("SUBSCRIBE", uri, self.edge.where, [*headers, ("Expires", "600")])
+        assert answer.code == 200
+
+    async def lamp(
+        self, party: Party, extension: str, shows: Callable[[Summary], bool], seconds: float = 5.0
+    ) -> float:
+        """When the NOTIFY that shows this came (monotonic). Raises TimeoutError."""
+        found: list[float] = []
+
+        async def seen() -> bool:
+            for at, message in party.received:
+                if message.method == "NOTIFY" and not message.code and message.body and not found:
+                    about = message.uri + message.get("To") + message.body
+                    if extension in about and shows(parse(message.body)):
+                        found.append(at)
+            return bool(found)
+
+        await until(seen, seconds)
+        return found[0]
+
+    async def settled(self, seconds: float = 10.0) -> None:
+        async def empty() -> bool:
+            return await self.store.outbox.pending() == 0
+
+        await until(empty, seconds)
+
+
+@pytest.fixture(scope="module")
+def presence_database() -> Iterator[RunningServer]:
+    with running_server() as server:
+        server.load_edge_schema()
+        yield server
+
+
+@pytest.fixture
+async def house(store_dsn: str, presence_database: RunningServer, tmp_path: Path) -> AsyncIterator[House]:
+    worker_port = free_port() - REQUEST_PORT
+    settings = presence_database.settings
+    url = f"postgres://edge:{settings.passwords.edge}@127.0.0.1:{settings.port}/edge"
+    async with Scene() as scene, PostgresStore.open(store_dsn, replicated=False) as store:
+        mail = await scene.stack.enter_async_context(MailServer(tmp_path / "mails"))
+        pbx, phone = await scene.party(TRUNK), await scene.party()
+        workers = await scene.workers(1)
+        members = (Address("127.0.0.1", worker_port + REQUEST_PORT),)
+        edge = await scene.edge(workers, database=url, members=members)
+        path = tmp_path / "node.toml"
+        path.write_text(
+            CONFIG.format(
+                folder=tmp_path,
+                edge_port=edge.where[1],
+                worker_port=worker_port,
+                dsn=store_dsn,
+                mail_port=mail.port,
+                pbx_host=TRUNK,
+                pbx_port=pbx.address[1],
+            )
+        )
+        config = load(path)
+        assert request_address(config) == members[0]
+        NodeFiles(config).write_membership(Membership(1, (member_of(config, 1),)))
+        for user in (ANNA, BEN):
+            await store.users.add(user)
+        yield House(store, edge, pbx, phone, mail, path)
+
+
+async def test_a_deposit_lights_the_pbxs_and_the_phones_lamp_and_is_mailed(house: House) -> None:
+    async with house.running():
+        await house.lamp(house.pbx, "1001", lambda s: s.new == 0, 15)
+        await house.subscribe("1001")
+        message, _ = await house.deposit()
+        await house.lamp(house.pbx, "1001", lambda s: (s.new, s.old) == (1, 0))
+        await house.lamp(house.phone, "1001", lambda s: (s.new, s.old) == (1, 0))
+        await house.settled()
+        (mail,) = house.mail.parsed()
+        assert mail["Subject"].startswith("New voice message from Eve (1007)")
+        await house.store.messages.mark(message, Mark.READ)
+        await house.lamp(house.pbx, "1001", lambda s: (s.new, s.old) == (0, 1))
+        await house.lamp(house.phone, "1001", lambda s: (s.new, s.old) == (0, 1))
+    notify = next(m for m in house.pbx.requests("NOTIFY") if "1001" in m.uri)
+    assert notify.uri == f"sip:mwi-1001@{TRUNK}:{house.pbx.address[1]}"
+    assert (notify.get("X-VM-Mailbox"), notify.get("Event")) == ("1001", "message-summary")
+
+
+async def test_lamps_follow_deposits_within_tenths_of_a_second(house: House) -> None:
+    """Measured, and bounded generously: 50 deposits, one after the other."""
+    async with house.running():
+        await house.lamp(house.pbx, "1001", lambda s: s.new == 0, 15)
+        await house.subscribe("1001")
+        waits = []
+        for number in range(1, 51):
+            _, begun = await house.deposit()
+            trunk = await house.lamp(house.pbx, "1001", lambda s, n=number: s.new == n)
+            phone = await house.lamp(house.phone, "1001", lambda s, n=number: s.new == n)
+            waits.append((trunk - begun, phone - begun))
+        trunks, phones = (sorted(w) for w in zip(*waits, strict=True))
+        print(f"deposit -> NOTIFY at the PBX: p50 {trunks[25] * 1000:.1f} ms, p98 {trunks[48] * 1000:.1f} ms")
+        print(
+            f"deposit -> NOTIFY at the phone: p50 {phones[25] * 1000:.1f} ms, p98 {phones[48] * 1000:.1f} ms"
+        )
+        assert trunks[25] < 0.3 and phones[25] < 0.3
+        await house.settled()
+        assert len(house.mail.mails()) == 50
+
+
+async def test_a_process_without_duty_does_nothing_and_takes_over_at_once_when_told(house: House) -> None:
+    house.duty["duty"] = False
+    async with house.running():
+        await house.deposit()
+        await asyncio.sleep(2.5)
+        assert not house.pbx.received and not house.mail.mails()
+        house.duty |= {"duty": True, "epoch": 2}
+        told = time.monotonic()
+        assert await house.lamp(house.pbx, "1001", lambda s: s.new == 1) - told < 2.0
+        await house.settled()
+
+
+async def test_when_the_supervisor_is_gone_so_is_the_process(house: House) -> None:
+    async with house.running() as process:
+        await house.lamp(house.pbx, "1001", lambda s: s.new == 0, 15)
+        assert process.stdin
+        process.stdin.close()
+        async with asyncio.timeout(5):
+            assert await process.wait() == 0
+
+
+async def test_a_killed_process_leaves_its_work_to_the_next_with_the_same_message_ids(house: House) -> None:
+    for _ in range(30):
+        await house.deposit()
+    async with house.running() as process:
+        await until(lambda: _at_least(house, 5), 15)
+        process.kill()
+        await process.wait()
+    first = len(house.mail.mails())
+    house.duty["epoch"] = 2
+    async with house.running():
+        await house.settled(20)
+    ids = [mail["Message-ID"] for mail in house.mail.parsed()]
+    assert len(set(ids)) == 30
+    assert first >= 5 and len(ids) <= 35, "at most what was in hand is repeated"
+
+
+async def _at_least(house: House, count: int) -> bool:
+    return len(house.mail.mails()) >= count
+
+
+async def test_a_silent_pbx_delays_neither_phones_nor_mail(house: House) -> None:
+    async with house.running():
+        await house.lamp(house.pbx, "1001", lambda s: s.new == 0, 15)
+        await house.subscribe("1001")
+        await house.subscribe("1002")
+        house.pbx.on_message = lambda message, where: None  # type: ignore[method-assign]
+        for user in (ANNA, BEN):
+            _, begun = await house.deposit(user)
+            assert await house.lamp(house.phone, user.extension, lambda s: s.new == 1) - begun < 2.0
+        await until(lambda: _at_least(house, 1))
+        assert await house.store.outbox.pending() == 2, "the PBX is still owed"
+
+
+async def test_an_edge_that_lost_its_publications_gets_them_anew(house: House) -> None:
+    async with house.running():
+        await house.lamp(house.pbx, "1001", lambda s: s.new == 0, 15)
+        await house.subscribe("1001")
+        await house.deposit()
+        await house.lamp(house.phone, "1001", lambda s: s.new == 1)
+        house.edge.stop("presence")
+        house.edge.start("presence")
+        await house.deposit()
+        await house.lamp(house.phone, "1001", lambda s: s.new == 2, 20)
