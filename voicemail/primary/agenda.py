@@ -112,6 +112,8 @@ class Lane:
     flying: dict[Subject, Job] = field(default_factory=dict)
     failures: int = 0
     closed_until: float = LONG_AGO
+    routine_at: float = LONG_AGO
+    """When routine work last started here: who waited longest is next."""
 
     @property
     def full(self) -> bool:
@@ -227,9 +229,10 @@ class Agenda:
         if now < self._paused_until:
             return jobs
         for lane in self.lanes.values():
-            while job := self._next(lane, now):
-                lane.flying[job.subject] = job
+            while job := self._fresh(lane, now):
                 jobs.append(job)
+        while job := self._routine(now):
+            jobs.append(job)
         return jobs
 
     def wake_at(self, now: float) -> float | None:
@@ -278,17 +281,31 @@ class Agenda:
             lane.fresh[subject] = [item]
         return []
 
-    def _next(self, lane: Lane, now: float) -> Job | None:
+    def _fresh(self, lane: Lane, now: float) -> Job | None:
         if now < lane.closed_until or lane.full:
             return None
-        if (subject := _first(lane.fresh, lane.flying)) is not None:
-            lane.routine.pop(subject, None)
-            return Job(lane.name, subject, tuple(lane.fresh.pop(subject)))
-        if now < self._next_routine or (subject := _first(lane.routine, lane.flying)) is None:
+        subject = _first(lane.fresh, lane.flying)
+        if subject is None:
             return None
-        del lane.routine[subject]
-        self._next_routine = max(self._next_routine, now - 0.1) + self._gap
-        return Job(lane.name, subject)
+        lane.routine.pop(subject, None)
+        return self._started(lane, Job(lane.name, subject, tuple(lane.fresh.pop(subject))))
+
+    def _routine(self, now: float) -> Job | None:
+        """One more of what is repeated at leisure, in turn among the destinations."""
+        if now < self._next_routine:
+            return None
+        for lane in sorted(self.lanes.values(), key=lambda lane: lane.routine_at):
+            subject = _first(lane.routine, lane.flying)
+            if now < lane.closed_until or lane.full or subject is None:
+                continue
+            del lane.routine[subject]
+            self._next_routine = lane.routine_at = max(self._next_routine, now - 0.1) + self._gap
+            return self._started(lane, Job(lane.name, subject))
+        return None
+
+    def _started(self, lane: Lane, job: Job) -> Job:
+        lane.flying[job.subject] = job
+        return job
 
     def _answers(self, lane: Lane) -> list[Step]:
         was, lane.failures, lane.closed_until = lane.failures, 0, LONG_AGO

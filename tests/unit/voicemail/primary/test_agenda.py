@@ -255,6 +255,20 @@ def test_routine_work_is_paced_and_fresh_work_is_not() -> None:
     assert sum(1 for job in work.ready(now) if job.items) == 50
 
 
+def test_destinations_take_turns_in_routine_work() -> None:
+    work = Agenda(lambda: 0.0, pace=100)
+    sent, now = {"a": 0, "b": 0}, 50.0
+    for lane in sent:
+        work.open_lane(lane)
+        work.reassert(lane, range(1000))
+    while now < 51.0:
+        for job in work.ready(now):
+            finish(work, job, SENT, now)
+            sent[job.lane] += 1
+        now = max(now + 0.0005, work.wake_at(now) or now)
+    assert abs(sent["a"] - sent["b"]) <= 1 and sum(sent.values()) >= 100
+
+
 def test_a_destination_that_is_gone_is_owed_nothing() -> None:
     work = agenda("a", "peer", limit=1)
     for number in (1, 2):
