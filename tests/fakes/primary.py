@@ -134,6 +134,7 @@ class PostBox:
     held: asyncio.Event | None = None
     inside: int = 0
     stuck: int = 0
+    taken: int = 0
 
     async def take(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
         if self.failure:
@@ -147,6 +148,7 @@ class PostBox:
             self.stuck -= 1
         await asyncio.sleep(0)
         self.inside -= 1
+        self.taken += 1
 
     @property
     def ids(self) -> list[str]:

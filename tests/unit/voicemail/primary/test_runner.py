@@ -1,10 +1,11 @@
 """The runner with the memory store, real handlers, a clock moved by hand, and a world that can fail."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 from uuid import UUID
 
 import aiosmtplib
@@ -443,3 +444,98 @@ async def test_an_unexpected_failure_of_one_item_stops_nothing_else(primary: Pri
         await eventually(lambda: primary.lamp(f"sip:1002@{OWN}") == (1, 0))
         primary.post.failure = None
         await primary.until_done()
+
+
+# ---- the races
+
+
+class Gate:
+    """Put in front of a method: its calls wait, before or after the work, while the gate is shut."""
+
+    def __init__(self, method: Callable[..., Awaitable[Any]], *, after: bool = False) -> None:
+        self._method, self._after, self._open = method, after, asyncio.Event()
+        self._open.set()
+        self.waiting = 0
+
+    def shut(self) -> None:
+        self._open.clear()
+
+    def open(self) -> None:
+        self._open.set()
+
+    async def __call__(self, *arguments: Any, **named: Any) -> Any:
+        if not self._after:
+            await self._wait()
+        result = await self._method(*arguments, **named)
+        if self._after:
+            await self._wait()
+        return result
+
+    async def _wait(self) -> None:
+        self.waiting += 1
+        await self._open.wait()
+        self.waiting -= 1
+
+
+async def test_an_item_recorded_while_the_store_answers_what_is_due_is_not_done_again(
+    primary: Primary,
+) -> None:
+    due = Gate(primary.store.outbox.due, after=True)
+    primary.store.outbox.due = due  # type: ignore[method-assign]
+    primary.post.held = asyncio.Event()
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.post.stuck == 1)
+        due.shut()
+        primary.store.state.tell("outbox")
+        await eventually(lambda: due.waiting == 1)  # the answer holds the mail, which is not done yet
+        primary.post.held.set()
+        await eventually(lambda: primary.left == 0)
+        await quiet()
+        due.open()
+        await quiet()
+        await primary.later(5)
+    assert len(primary.post.mails) == 1
+
+
+async def test_no_more_mails_are_out_and_unrecorded_than_go_at_once(primary: Primary) -> None:
+    done = Gate(primary.store.outbox.done)
+    primary.store.outbox.done = done  # type: ignore[method-assign]
+    async with primary.on_duty():
+        done.shut()
+        for _ in range(20):
+            await primary.deposit()
+        await eventually(lambda: len(primary.post.mails) == 5)
+        await primary.later(5)
+        assert len(primary.post.mails) == 5
+        done.open()
+        await primary.until_done()
+    assert len(primary.post.mails) == 20
+
+
+async def test_fenced_breaks_off_what_is_in_flight(primary: Primary) -> None:
+    primary.post.held = asyncio.Event()
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.post.stuck == 1)
+        await primary.store.outbox.fence(5)
+        await primary.deposit()
+        await quiet()
+        primary.post.held.set()
+        await quiet()
+    assert primary.post.taken == 0
+
+
+async def test_a_lease_that_lapsed_amid_a_resync_begins_it_again_when_renewed() -> None:
+    primary = Primary(trunks=())
+    users = [User(UUID(int=n + 1), str(4000 + n)) for n in range(300)]
+    for user in users:
+        await primary.store.users.add(user)
+    async with primary.running():
+        primary.renew()
+        await eventually(lambda: len(primary.world.requests) >= 10)
+        primary.clock.advance(5.0)  # no renewal
+        await quiet()
+        assert len(primary.world.lamps) < 300
+        await primary.later(60)
+        assert len(primary.world.lamps) == 300
