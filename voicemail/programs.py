@@ -61,7 +61,9 @@ def create_database(server: PostgresServer) -> None:
 
 
 def database_program(server: PostgresServer) -> Program:
-    return Program("database", server.argv, server.prepare, server.environment, STOP_FAST, patience=20.0)
+    # A stop waits for the peer to take the last rows; one that does not is not worth more than a moment,
+    # since a database that is killed recovers and sends them when it is back.
+    return Program("database", server.argv, server.prepare, server.environment, STOP_FAST, patience=5.0)
 
 
 def edge_settings(config: Config, files: NodeFiles, peer: Member | None, serving: bool) -> edge.EdgeSettings:

@@ -74,7 +74,13 @@ class LocalNode:
             sys.executable, "-m", "voicemail", *words, "--config", str(self.path),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
-        out, errors = await process.communicate()
+        try:
+            out, errors = await process.communicate()
+        except asyncio.CancelledError:
+            with suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+            raise
         if process.returncode:
             raise ClusterError(f"voicemail {' '.join(words)}: {errors.decode().strip()}")
         return out.decode()
