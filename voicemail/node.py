@@ -54,6 +54,7 @@ class Node:
             self.files.epoch(),
             self.files.write_epoch,
             time.monotonic(),
+            config.cluster.change_status_automatically,
         )
         self.edge_control = EdgeControl(config.run_directory)
         self.edge_serves: bool | None = None
@@ -109,9 +110,9 @@ class Node:
 
     # ---- the peer
 
-    def _heard(self, said: KeepAlive) -> bool:
+    def _heard(self, said: KeepAlive, opened: float) -> bool:
         new = self.manager.hearing.last
-        kept = self.manager.heard(said, time.monotonic())
+        kept = self.manager.heard(said, opened, time.monotonic())
         if self.follower and (new is None or new.database != said.database):
             self.follower.wake()
         return kept

@@ -75,7 +75,7 @@ class Admission:
         try:
             asked = json.loads(await asyncio.wait_for(reader.readline(), PATIENCE) or b"{}")
             answer = self.admit(asked, source) if asked else {}
-        except (ClusterError, ValueError, KeyError, TypeError) as error:
+        except (ClusterError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("Refused a node that wants to join.", source=source, why=str(error))
             await asyncio.sleep(1)  # guessing is slow
             answer = {"error": str(error)}
@@ -90,6 +90,8 @@ class Admission:
         if not self.files.ca_key.exists():
             raise ClusterError(f"this node is not the publisher; join at {membership.members[0].address}")
         member = Member(**{**asked["member"], "number": 2})
+        if member.name == membership.me.name:
+            raise ClusterError(f"the publisher is named {member.name} itself")
         if membership.peer and membership.peer.name != member.name:
             raise ClusterError(f"the cluster has two nodes already; the other is {membership.peer.name}")
         ca, now = self.files.ca.read_bytes(), datetime.now(UTC)
@@ -112,17 +114,20 @@ async def join(config: Config, publisher: str, port: int, secret: str) -> Member
     if files.exists:
         raise ClusterError(f"{config.directory} belongs to a cluster already")
     cluster_secret, _, mark = secret.strip().partition(".")
-    key = make_key()
+    key, where = make_key(), f"{publisher}:{port}"
     try:
         async with asyncio.timeout(PATIENCE * 2):
             ca, answer = await _ask(config, publisher, port, cluster_secret, mark, key)
-    except (OSError, ssl.SSLError, TimeoutError, ValueError) as error:
-        raise ClusterError(f"{publisher}:{port} does not answer as a publisher: {error}") from None
-    if "error" in answer:
-        raise ClusterError(f"{publisher}:{port} refused: {answer['error']}")
-    membership = Membership(2, tuple(Member(**m) for m in answer["members"]))
-    _keep(files, ca, key, answer["certificate"].encode())
-    files.write_secrets(Secrets(**answer["secrets"]))
+        if "error" in answer:
+            raise ClusterError(f"{where} refused: {answer['error']}")
+        membership = Membership(2, tuple(Member(**m) for m in answer["members"]))
+        certificate, secrets = answer["certificate"].encode(), Secrets(**answer["secrets"])
+    except TimeoutError:
+        raise ClusterError(f"{where} does not answer as a publisher: it keeps silent") from None
+    except (OSError, ssl.SSLError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ClusterError(f"{where} does not answer as a publisher: {error}") from None
+    _keep(files, ca, key, certificate)
+    files.write_secrets(secrets)
     files.write_membership(membership)
     return membership
 
@@ -138,7 +143,7 @@ async def _ask(
         request = make_request(key, config.node.name).decode()
         writer.write(_line({"secret": secret, "member": me, "request": request}))
         return ca, json.loads(await reader.readline() or b'{"error": "it closed the connection"}')
-    except KeyError:
+    except (KeyError, json.JSONDecodeError):
         raise ClusterError(f"{publisher}:{port} is no cluster port") from None
     finally:
         writer.close()

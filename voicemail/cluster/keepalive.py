@@ -9,6 +9,7 @@ a network. Whoever connects without a certificate of the cluster may only join (
 import asyncio
 import json
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -27,6 +28,9 @@ SILENT = 2.0
 CLOSED = 0.3
 """Seconds after its connection closed in which a peer that still lives will have dialled again."""
 HANDSHAKE = 2.0
+MOST_OPEN = 256
+MOST_JOINING = 8
+"""Connections to the cluster port at a time, and those of them that show no certificate."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +63,17 @@ class KeepAlive:
 
     @classmethod
     def read(cls, line: bytes) -> "KeepAlive":
-        """Raises ValueError, TypeError for anything else than a keep-alive. Unknown keys are left out,
-        so that a newer node can say more."""
-        fields = {key: value for key, value in json.loads(line).items() if key in cls.__dataclass_fields__}
-        fields["status"] = Status(fields["status"])
-        return cls(**fields)
+        """Raises ValueError for anything else than a keep-alive. Unknown keys are left out, so that a
+        newer node can say more."""
+        try:
+            said = json.loads(line)
+            known = {key: value for key, value in said.items() if key in cls.__dataclass_fields__}
+            read = cls(**known | {"status": Status(said["status"])})
+        except (TypeError, AttributeError, KeyError, RecursionError) as error:
+            raise ValueError(f"not a keep-alive: {error}") from None
+        if not (isinstance(read.number, int) and isinstance(read.epoch, int)):
+            raise ValueError("not a keep-alive: number and epoch must be whole numbers")
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +109,8 @@ class Hearing:
 
 
 Say = Callable[[], KeepAlive]
-Heard = Callable[[KeepAlive], bool]
-"""Takes a keep-alive; False drops the connection it came by."""
+Heard = Callable[[KeepAlive, float], bool]
+"""Takes a keep-alive and when its connection came in (monotonic); False drops the connection."""
 Join = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
@@ -116,6 +126,7 @@ class Listener:
         self.current: asyncio.StreamWriter | None = None
         self.complaints: set[str] = set()
         self.open: set[asyncio.StreamWriter] = set()
+        self.joining = 0
 
     async def start(self, address: str, port: int) -> None:
         self.server = await asyncio.start_server(self._accept, address, port, limit=65536)
@@ -127,38 +138,55 @@ class Listener:
             writer.close()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        source = writer.get_extra_info("peername")[0]
+        source, opened = (writer.get_extra_info("peername") or ("",))[0], time.monotonic()
+        if len(self.open) >= MOST_OPEN:
+            writer.close()
+            return
         self.open.add(writer)
         try:
             await writer.start_tls(self.context, ssl_handshake_timeout=HANDSHAKE)
-            await self._sort(reader, writer, common_name(writer.get_extra_info("peercert")), source)
-        except (OSError, ssl.SSLError, asyncio.IncompleteReadError, ValueError, TypeError, KeyError) as error:
+            await self._sort(reader, writer, source, opened)
+        except (OSError, ssl.SSLError, ValueError) as error:
             self._complain(source, f"{type(error).__name__}: {error}")
         finally:
             self.open.discard(writer)
             writer.close()
 
     async def _sort(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, name: str, source: str
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, source: str, opened: float
     ) -> None:
+        name = common_name(writer.get_extra_info("peercert"))
         if not name:
-            await self.join(reader, writer)
+            await self._admit(reader, writer)
         elif name == node_name(3 - self.number):
-            await self._listen(reader, writer)
+            await self._listen(reader, writer, opened)
         else:
             self._complain(source, f"its certificate is of {name!r}, not of our peer")
 
-    async def _listen(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.joining >= MOST_JOINING:
+            return
+        self.joining += 1
+        try:
+            await self.join(reader, writer)
+        finally:
+            self.joining -= 1
+
+    async def _listen(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, opened: float
+    ) -> None:
         self.complaints.clear()
         self.current = writer
         try:
-            while line := await reader.readline():
-                if not self.heard(KeepAlive.read(line)):
+            while line := await asyncio.wait_for(reader.readline(), 2 * SILENT):
+                if not self.heard(KeepAlive.read(line), opened):
                     break
-        except (OSError, ssl.SSLError):
-            pass  # closed all the same
-        if self.current is writer:
-            self.lost()
+        except OSError:
+            pass  # closed all the same, or silent for so long that it is as good as closed
+        finally:
+            if self.current is writer:
+                self.current = None
+                self.lost()
 
     def _complain(self, source: str, why: str) -> None:
         """One line per source and reason, however often it comes."""
@@ -168,17 +196,22 @@ class Listener:
 
 
 async def speak(files: NodeFiles, peer: Member, say: Say) -> None:
-    """Dial the peer for ever and tell it `say()` every 200 ms. A failure is logged when it changes."""
-    context, trouble = client_context(files), ""
+    """Dial the peer for ever and tell it `say()` every 200 ms. Each kind of failure is logged once,
+    and again after a connection that was of use."""
+    context, told = client_context(files), set[str]()
     while True:
-        said = ""
+        began, why = time.monotonic(), "it closes the connection"
         try:
             await _tell(context, peer, say)
-        except (OSError, ssl.SSLError, ValueError, TimeoutError) as error:
-            said = f"{type(error).__name__}: {error}" if not isinstance(error, TimeoutError) else "no answer"
-        if said != trouble and said:
-            log.info("Keep-alives do not reach the peer.", peer=peer.name, address=peer.address, why=said)
-        trouble = said
+        except TimeoutError:
+            why = "no answer"
+        except (OSError, ssl.SSLError, ValueError) as error:
+            why = f"{type(error).__name__}: {error}"
+        if time.monotonic() - began > SILENT:
+            told.clear()
+        if why not in told and len(told) < 100:
+            told.add(why)
+            log.info("Keep-alives do not reach the peer.", peer=peer.name, address=peer.address, why=why)
         await asyncio.sleep(EVERY)
 
 

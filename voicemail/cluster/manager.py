@@ -43,26 +43,37 @@ class Change:
 
 class Manager:
     def __init__(
-        self, publisher: bool, number: int, epoch: int, keep_epoch: Callable[[int], None], now: float
+        self,
+        publisher: bool,
+        number: int,
+        epoch: int,
+        keep_epoch: Callable[[int], None],
+        now: float,
+        automatic: bool = True,
     ) -> None:
         self.publisher, self.number, self.epoch, self._keep_epoch = publisher, number, epoch, keep_epoch
+        self.seen = epoch
+        """The newest epoch known, of either node; on disk, as a fresh Primary's must be above it."""
         self.alone = True
-        self.automatic = True
+        self.automatic = automatic
         self.status = Status.STARTING
         self.hearing = Hearing(since=now)
         self.history: list[Change] = [Change(time.time(), self.status, self.status, "it was started", epoch)]
         self._ticked = now
+        self._trouble = False
 
     @property
     def last_change(self) -> Change:
         return self.history[-1]
 
-    def heard(self, said: KeepAlive, now: float) -> bool:
-        """Take a keep-alive. False: this process was frozen, so the line may be as old as the pause;
-        drop the connection it came by."""
-        if self._was_frozen(now):
+    def heard(self, said: KeepAlive, opened: float, now: float) -> bool:
+        """Take a keep-alive from a connection opened at `opened`. False: this process was frozen since,
+        so the line may be as old as the pause; drop the connection."""
+        if self._was_frozen(now) or opened < self.hearing.since:
             return False
         self.hearing = self.hearing.heard(said, now)
+        if said.epoch > self.seen:
+            self._keep(said.epoch)
         return True
 
     def lost(self, now: float) -> None:
@@ -70,10 +81,17 @@ class Manager:
         self.hearing = self.hearing.lost(now)
 
     def tick(self, health: Health, now: float, wall: float) -> Change | None:
-        """Decide anew. Gives the change, if there is one; its duties need `duty`."""
+        """Decide anew. Gives the change, if there is one; its duties need `duty`. Duties come with a new
+        epoch; so does the news that the peer had a newer one, because the store refuses what is older."""
         self._was_frozen(now)
         self._ticked = now
         rule = decide(self.view(health, now))
+        had = has_duties(self.status, self.publisher)
+        if has_duties(rule.become, self.publisher) and (not had or self.seen > self.epoch):
+            epoch = next_epoch(self.seen, self.number)
+            if not self._keep(epoch):
+                return None  # no duties under an epoch that a restart would take again
+            self.epoch = epoch
         return self._become(rule.become, rule.because, wall) if rule.become is not self.status else None
 
     def view(self, health: Health, now: float) -> View:
@@ -105,12 +123,20 @@ class Manager:
         self.hearing, self._ticked = self.hearing.again(now), now
         return True
 
+    def _keep(self, epoch: int) -> bool:
+        """Note the newest epoch, on disk before it is used. False: the disk does not take it."""
+        self.seen = max(self.seen, epoch)
+        try:
+            self._keep_epoch(epoch)
+        except OSError as error:
+            if not self._trouble:
+                log.error("The epoch cannot be kept.", why=str(error))
+            self._trouble = True
+            return False
+        self._trouble = False
+        return True
+
     def _become(self, status: Status, because: str, wall: float) -> Change:
-        had = has_duties(self.status, self.publisher)
-        if has_duties(status, self.publisher) and not had:
-            seen = self.hearing.last.epoch if self.hearing.last else 0
-            self.epoch = next_epoch(max(seen, self.epoch), self.number)
-            self._keep_epoch(self.epoch)
         change = Change(wall, self.status, status, because, self.epoch)
         self.status = status
         self.history = [*self.history[-99:], change]

@@ -64,21 +64,38 @@ OUT_OF_SERVICE = frozenset({S.NOT_FUNCTIONING, S.DEACTIVATED})
 
 
 def _degraded(v: View) -> bool:
-    return not v.duties_work and v.peer_duties_work and v.peer in SERVING
+    able = not v.duties_work and v.peer_duties_work and v.peer in SERVING
+    return able and (v.automatic or v.me is not S.PRIMARY)
+
+
+def _recovers(v: View) -> bool:
+    """It waits for the merge, and so does a peer that can do the Primary's work meanwhile."""
+    return v.me is S.SPLIT_BRAIN_RECOVERY and v.peer in SERVING and (v.publisher or v.peer_duties_work)
 
 
 def _held(v: View) -> bool:
-    return not v.automatic and v.me in (S.PRIMARY, S.SECONDARY)
+    """A node without duties takes none by itself, but for two Secondaries: there nobody is relieved."""
+    idle = v.me in (S.SECONDARY, S.REPLICATING_DATA) or (v.me is S.SPLIT_BRAIN_RECOVERY and not v.publisher)
+    return not v.automatic and idle and v.peer is not S.SECONDARY
+
+
+def _looked_for_again(status: Status) -> Rule:
+    """This process was frozen: what it heard before is no reason to change."""
+    return Rule(
+        status,
+        "the other node is being looked for again",
+        lambda v: v.me is status and v.peer is None and not v.sought,
+    )
 
 
 RULES = (  # the first whose `when` holds decides
     Rule(S.DEACTIVATED, "an administrator deactivated it", lambda v: v.me is S.DEACTIVATED),
+    Rule(S.NOT_FUNCTIONING, "no call can be answered here", lambda v: not v.calls_work),
     Rule(
         S.STARTING,
         "its services are starting",
         lambda v: v.me in (S.STARTING, S.NOT_FUNCTIONING) and not v.ready,
     ),
-    Rule(S.NOT_FUNCTIONING, "no call can be answered here", lambda v: not v.calls_work),
     Rule(S.PRIMARY, "no other node has joined", lambda v: v.alone),
     Rule(
         S.STARTING,
@@ -99,17 +116,12 @@ RULES = (  # the first whose `when` holds decides
     Rule(
         S.SPLIT_BRAIN_RECOVERY,
         "the two stores are not merged yet",
-        lambda v: v.me is S.SPLIT_BRAIN_RECOVERY and v.peer in SERVING and not v.merged,
+        lambda v: _recovers(v) and not v.merged,
     ),
     Rule(
         S.PRIMARY,
         "the stores are merged and it is the publisher",
-        lambda v: v.me is S.SPLIT_BRAIN_RECOVERY and v.publisher,
-    ),
-    Rule(
-        S.SECONDARY,
-        "the stores are merged and the publisher comes first",
-        lambda v: v.me is S.SPLIT_BRAIN_RECOVERY and v.peer in SERVING,
+        lambda v: _recovers(v) and v.publisher,
     ),
     Rule(
         S.REPLICATING_DATA,
@@ -117,12 +129,10 @@ RULES = (  # the first whose `when` holds decides
         lambda v: v.me in (S.STARTING, S.REPLICATING_DATA) and v.peer is S.PRIMARY and not v.merged,
     ),
     Rule(S.PRIMARY, "it is Primary already", lambda v: v.me is S.PRIMARY),
+    _looked_for_again(S.SECONDARY),
+    _looked_for_again(S.REPLICATING_DATA),
+    _looked_for_again(S.SPLIT_BRAIN_RECOVERY),
     Rule(S.SECONDARY, "automatic change is switched off", _held),
-    Rule(
-        S.SECONDARY,
-        "the other node is being looked for again",
-        lambda v: v.me is S.SECONDARY and v.peer is None and not v.sought,
-    ),
     Rule(S.PRIMARY, "the other node is silent", lambda v: v.peer is None),
     Rule(S.PRIMARY, "the other node is out of service", lambda v: v.peer in OUT_OF_SERVICE),
     Rule(S.SECONDARY, "the other node is Primary", lambda v: v.peer is S.PRIMARY),
