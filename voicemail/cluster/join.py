@@ -34,6 +34,8 @@ log = structlog.get_logger()
 
 PATIENCE = 10.0
 """Seconds one side waits for the other's line."""
+SLOW = 1.0
+"""Seconds before a refusal is told, so that guessing is slow."""
 
 
 def initialise(config: Config) -> str:
@@ -77,7 +79,7 @@ class Admission:
             answer = self.admit(asked, source) if asked else {}
         except (ClusterError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("Refused a node that wants to join.", source=source, why=str(error))
-            await asyncio.sleep(1)  # guessing is slow
+            await asyncio.sleep(SLOW)
             answer = {"error": str(error)}
         writer.write(_line(answer))
         await writer.drain()
