@@ -1,0 +1,70 @@
+"""Two real nodes for the whole run, made and run by the same commands that an administrator uses."""
+
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.acceptance import scene
+from tests.acceptance.scene import Scene
+from voicemail.tour.local import LocalCluster
+from voicemail.tour.tour import Tour
+
+
+@pytest.fixture(scope="session")
+def home(request: pytest.FixtureRequest) -> Iterator[Path]:
+    """Not pytest's own folder, through which PostgreSQL's user may not go."""
+    folder = Path(tempfile.mkdtemp(prefix="tandem-", dir="/tmp"))
+    folder.chmod(0o755)
+    failed = request.session.testsfailed
+    yield folder
+    if request.session.testsfailed == failed:
+        shutil.rmtree(folder, ignore_errors=True)
+    else:
+        print(f"kept for a look: {folder}")
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def two(home: Path) -> AsyncIterator[Scene]:
+    """Two nodes of eight workers. Only 127.0.0.1 may call. Mails go to `mail_port`, where nobody listens
+    until a test does."""
+    mail_port, trunk_port = scene.free_port(), scene.free_port()
+    trunk = (
+        '[[trunk]]\nname = "pbx"\naddresses = ["127.0.0.1"]\n'
+        f'lamp_uri = "sip:mwi-{{extension}}@127.0.0.1:{trunk_port}"\n'
+    )
+    plan = scene.plan(
+        home / "two", workers=8, allowed_networks=("127.0.0.1/32",), mail_port=mail_port, more=trunk
+    )
+    async with AsyncExitStack() as stack:
+        cluster = LocalCluster(plan)
+        stack.push_async_callback(ended, cluster)
+        await cluster.start()
+        tour = Tour(cluster, home, home / "mails")
+        await tour.open(stack, trunk_port)
+        yield Scene(cluster, tour, mail_port)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def small(home: Path) -> AsyncIterator[Scene]:
+    """Two nodes of one worker, four calls each, whose disks count as nearly full."""
+    plan = scene.plan(home / "small", workers=1, more="[recording]\nleast_free_megabytes = 1000000000\n")
+    async with AsyncExitStack() as stack:
+        cluster = LocalCluster(plan)
+        stack.push_async_callback(ended, cluster)
+        await cluster.start()
+        tour = Tour(cluster, home, home / "mails")
+        await tour.open(stack, scene.free_port())
+        yield Scene(cluster, tour, 0)
+
+
+async def ended(cluster: LocalCluster) -> None:
+    """Stopped in order, and no process of it is left."""
+    running = [node for node in cluster.nodes if node.process and node.process.returncode is None]
+    pids = [pid for node in running for pid in scene.tree(node)]
+    await cluster.stop()
+    await scene.gone(pids)
