@@ -160,7 +160,8 @@ requests_per_second_per_source = 200
 [store]
 port = 5432                       # of this node's own PostgreSQL
 bindir = ""                       # "" finds a system server >= 16, else the wheel's
-dsn = ""                          # one external PostgreSQL instead, e.g. "postgresql://vm@db/vm"
+dsn = ""                          # one external PostgreSQL instead, e.g. "postgresql://vm@db/vm"; both
+                                  # nodes share it, and phones cannot SUBSCRIBE to their lamps then
 wait_for_peer = 1.0               # seconds a deposit waits for the peer's disk
 
 [mail]

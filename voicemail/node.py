@@ -10,6 +10,7 @@ import fcntl
 import os
 import signal
 import time
+from collections.abc import Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -37,6 +38,7 @@ from voicemail.secrets import Membership, NodeFiles
 log = structlog.get_logger()
 
 TICK = 0.1
+PREPARE_AGAIN = 1.0
 
 
 class Node:
@@ -48,6 +50,7 @@ class Node:
         self.membership = self.files.membership()
         self.server = None if config.store.dsn else programs.database(config, self.files)
         self.database_ready = False
+        self.preparing: asyncio.Task[None] | None = None
         self.manager = Manager(
             self.membership.publisher,
             self.membership.number,
@@ -98,15 +101,24 @@ class Node:
 
     def _database_started(self) -> None:
         self.database_ready = False
-        self._spawn(self._prepare_database())
+        if self.preparing:
+            self.preparing.cancel()
+        self.preparing = self._spawn(self._prepare_database())
 
     async def _prepare_database(self) -> None:
-        assert self.server
-        try:
-            await asyncio.to_thread(programs.prepare_database, self.server)
-            self.database_ready = True
-        except (StoreError, OSError) as error:
-            log.error("The database cannot be prepared.", why=str(error))
+        """Roles and tables, tried until they are there. What is no StoreError is told by its name only: its
+        text may hold the connection string."""
+        told = ""
+        while not self.database_ready:
+            try:
+                await asyncio.to_thread(programs.prepare_database, self.config, self.server)
+                self.database_ready = True
+            except Exception as error:  # whatever it is, tomorrow it may work
+                why = str(error) if isinstance(error, StoreError) else type(error).__name__
+                if why != told:
+                    log.error("The database cannot be prepared; tried again.", why=why)
+                told = why
+                await asyncio.sleep(PREPARE_AGAIN)
 
     # ---- the peer
 
@@ -266,6 +278,8 @@ class Node:
             stack.callback(server.close)
             for keeper in self.keepers.values():
                 self._spawn(keeper.run())
+            if not self.server:
+                self._database_started()  # somebody else runs it
             self._meet()
             self._spawn(self._beat())
             await self.stopping.wait()
@@ -293,10 +307,11 @@ class Node:
                 await keeper.stop()
         log.info("Stopped.")
 
-    def _spawn(self, work: Any) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.create_task(work)
         self.tasks.add(task)
         task.add_done_callback(self._ended)
+        return task
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self.tasks.discard(task)

@@ -39,22 +39,26 @@ def database(config: Config, files: NodeFiles) -> PostgresServer:
     )
 
 
-def prepare_database(server: PostgresServer) -> None:
-    """Roles, databases and tables of a running server; milliseconds when they are there."""
+def prepare_database(config: Config, server: PostgresServer | None) -> None:
+    """Roles, databases and tables of the running server (None: the external one, where only the tables
+    are ours); milliseconds when they are there. Blocks. Raises StoreError and what the driver raises."""
+    if server is None:
+        schema.upgrade(config.store.dsn)
+        return
     server.wait_ready()
     server.bootstrap()
     schema.upgrade(server.conninfo())
     server.load_edge_schema()
 
 
-def create_database(server: PostgresServer) -> None:
+def create_database(config: Config, server: PostgresServer) -> None:
     """Files, roles, databases and tables, with the server running meanwhile: so what is wrong with them
     shows when the node is made, not at its first start. Raises ServerFailed."""
     server.prepare()
     output = subprocess.DEVNULL
     process = subprocess.Popen(server.argv(), env=server.environment(), stdout=output, stderr=output)
     try:
-        prepare_database(server)
+        prepare_database(config, server)
     finally:
         process.send_signal(STOP_FAST)
         process.wait(30)

@@ -21,3 +21,7 @@ def main() -> None:
     except (VoicemailError, StoreError, SipError) as error:
         sys.stderr.write(f"voicemail: {error}\n")
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        sys.stderr.write(f"voicemail: {where}{error.strerror or error}\n")
+        sys.exit(1)

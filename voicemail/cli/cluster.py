@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from store.binaries import find_bindir, run_user
 from voicemail import control
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show
 from voicemail.cluster import join as joining
@@ -23,6 +24,7 @@ app = typer.Typer(no_args_is_help=True)
 def init(config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Make this node the publisher of a new cluster, and print the secret that lets the other join."""
     loaded = load(config)
+    _check_database(loaded)
     secret = joining.initialise(loaded)
     _create_database(loaded)
     say(f"{loaded.node.name} is the publisher of a new cluster.")
@@ -50,6 +52,7 @@ def join(
         text = secret_file.read_text()
     except OSError as error:
         raise VoicemailError(f"{secret_file}: {error.strerror}") from None
+    _check_database(loaded)
     membership = asyncio.run(joining.join(loaded, publisher, port, text))
     _create_database(loaded)
     peer = membership.peer
@@ -59,9 +62,16 @@ def join(
     )
 
 
+def _check_database(config: Config) -> None:
+    """That PostgreSQL can be run here, before anything is made. Raises ServerFailed."""
+    if not config.store.dsn:
+        run_user(config.node.user)
+        find_bindir(config.store.bindir or None)
+
+
 def _create_database(config: Config) -> None:
     if not config.store.dsn:
-        create_database(database(config, NodeFiles(config)))
+        create_database(config, database(config, NodeFiles(config)))
 
 
 @app.command()
