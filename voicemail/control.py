@@ -5,7 +5,6 @@ import json
 import os
 import socket
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,14 @@ async def serve(config: Config, answer: Answer) -> asyncio.Server:
     """Answer requests until closed. A VoicemailError becomes {"error": text}."""
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, TimeoutError):
+        try:
             asked = await asyncio.wait_for(reader.readline(), PATIENCE)
-            try:
-                said = await answer(json.loads(asked))
-            except (VoicemailError, ValueError, KeyError) as error:
-                said = {"error": str(error)}
-            writer.write(line(said))
+            writer.write(line(await _answered(asked, answer)))
             await writer.drain()
-        writer.close()
+        except (OSError, ValueError):
+            pass  # gone, or no line
+        finally:
+            writer.close()
 
     path = path_of(config)
     path.unlink(missing_ok=True)
@@ -46,6 +44,18 @@ async def serve(config: Config, answer: Answer) -> asyncio.Server:
         return await asyncio.start_unix_server(client, path)
     finally:
         os.umask(before)
+
+
+async def _answered(asked: bytes, answer: Answer) -> dict[str, Any]:
+    try:
+        request = json.loads(asked)
+        if not isinstance(request, dict):
+            raise ValueError("not a request")
+        return await answer(request)
+    except KeyError as error:
+        return {"error": f"the request lacks {error}"}
+    except (VoicemailError, ValueError, RecursionError) as error:
+        return {"error": str(error)}
 
 
 def ask(config: Config, command: str, **arguments: Any) -> dict[str, Any]:

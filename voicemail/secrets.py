@@ -7,12 +7,15 @@ Three files below the node's directory, each of mode 0600 and replaced as a whol
 import json
 import os
 import secrets as random
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from voicemail.config import Config
 from voicemail.errors import ClusterError
+
+T = TypeVar("T")
 
 
 def write_private(path: Path, content: bytes) -> None:
@@ -109,15 +112,18 @@ class NodeFiles:
         return (self.directory / "cluster.json").exists()
 
     def secrets(self) -> Secrets:
-        return Secrets(**self._read("secrets.json"))
+        return self._read("secrets.json", lambda read: Secrets(**read))
 
     def membership(self) -> Membership:
-        read = self._read("cluster.json")
-        return Membership(read["number"], tuple(Member(**m) for m in read["members"]))
+        return self._read(
+            "cluster.json",
+            lambda read: Membership(read["number"], tuple(Member(**m) for m in read["members"])),
+        )
 
     def epoch(self) -> int:
-        path = self.directory / "epoch.json"
-        return int(json.loads(path.read_text())["epoch"]) if path.exists() else 0
+        if not (self.directory / "epoch.json").exists():
+            return 0
+        return self._read("epoch.json", lambda read: int(read["epoch"]))
 
     def write_secrets(self, secrets: Secrets) -> None:
         self._write("secrets.json", asdict(secrets))
@@ -131,15 +137,15 @@ class NodeFiles:
     def _write(self, name: str, content: object) -> None:
         write_private(self.directory / name, json.dumps(content, indent=1).encode())
 
-    def _read(self, name: str) -> Any:
+    def _read(self, name: str, made: Callable[[Any], T]) -> T:
         path = self.directory / name
         try:
-            return json.loads(path.read_text())
+            return made(json.loads(path.read_text()))
         except FileNotFoundError:
             raise ClusterError(
                 f"{path} is missing: make this node with `voicemail cluster init` or `cluster join`"
             ) from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, KeyError) as error:
             raise ClusterError(f"{path}: {error}") from None
 
 

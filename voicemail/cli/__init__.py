@@ -18,8 +18,11 @@ def main() -> None:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         app()
-    except (VoicemailError, StoreError, SipError) as error:
+    except VoicemailError as error:
         sys.stderr.write(f"voicemail: {error}\n")
+        sys.exit(1)
+    except (StoreError, SipError) as error:  # a driver's text may have several lines
+        sys.stderr.write(f"voicemail: {' '.join(str(error).split())}\n")
         sys.exit(1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
