@@ -212,7 +212,7 @@ class Node:
     # ---- the beat
 
     async def _beat(self) -> None:
-        """Decide ten times a second; tell the Primary's process and the edge what follows."""
+        """Decide ten times a second; tell the Primary's process what follows."""
         fed = 0.0
         while True:
             now = time.monotonic()
@@ -222,7 +222,6 @@ class Node:
                 self._feed(now)
             if change and self.follower:
                 self.follower.wake()
-            await self._tell_edge()
             await asyncio.sleep(TICK)
 
     def _feed(self, now: float) -> None:
@@ -231,11 +230,14 @@ class Node:
         self.keepers["primary"].tell(control.line(asdict(news)))
 
     async def _tell_edge(self) -> None:
-        serves = answers_calls(self.manager.status)
-        if serves is not self.edge_serves and self.keepers["edge"].running:
-            with suppress(SipError):
-                await self.edge_control.set_serving(serves)
-                self.edge_serves = serves
+        """Apart from the beat: an edge that hangs is waited for, and the beat must not look frozen."""
+        while True:
+            serves = answers_calls(self.manager.status)
+            if serves is not self.edge_serves and self.keepers["edge"].running:
+                with suppress(SipError):
+                    await self.edge_control.set_serving(serves)
+                    self.edge_serves = serves
+            await asyncio.sleep(TICK)
 
     # ---- the operator
 
@@ -282,6 +284,7 @@ class Node:
                 self._database_started()  # somebody else runs it
             self._meet()
             self._spawn(self._beat())
+            self._spawn(self._tell_edge())
             await self.stopping.wait()
             await self._stop()
 
