@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.sound import RATE
+from tests.bench.sound import FRAME, RATE
 
 SCENARIO = """<?xml version="1.0" encoding="ISO-8859-1" ?>
 <scenario name="deposit">
@@ -102,9 +102,10 @@ class Crowd:
     address: str = "127.0.0.1"
 
     def write(self, listen: float, sound: bytes) -> None:
-        """Scenario and callers, for `listen` seconds of greeting; `sound` is mu-law."""
+        """Scenario and callers, for `listen` seconds of greeting; `sound` is mu-law. SIPp does not
+        send the last packet of a file."""
         self.folder.mkdir(parents=True)
-        (self.folder / "sound.raw").write_bytes(sound)
+        (self.folder / "sound.raw").write_bytes(sound + sound[:FRAME])
         talk = len(sound) / RATE + TO_THE_END
         values = {"LISTEN": f"{1000 * listen:.0f}", "TALK": f"{1000 * talk:.0f}", "SOUND": "sound.raw"}
         scenario = SCENARIO

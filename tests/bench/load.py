@@ -51,7 +51,9 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rate", type=int, default=10, help="new calls a second while filling up")
     parser.add_argument("--idle", type=float, default=20.0, help="seconds of idling measured first")
     parser.add_argument("--port", type=int, default=7060, help="SIP port of the first node")
-    parser.add_argument("--keep", action="store_true", help="leave logs and databases where they are")
+    parser.add_argument(
+        "--keep", action="store_true", help="leave logs, databases and recordings where they are"
+    )
     return parser.parse_args()
 
 
@@ -210,6 +212,8 @@ class Bench:
                     messages[key] += 1
                     audio = await one.messages.audio(message.id)
                     if callers[key].extension == extension and audio == await two.messages.audio(message.id):
+                        if self.chosen.keep:
+                            (self.home / f"{key}.wav").write_bytes(audio)
                         matches[key] = compare(audio, self.sounds[int(key[1:]) % SOUNDS])
         return messages, len(ids[0] ^ ids[1]), matches
 

@@ -12,6 +12,8 @@ from sip import wav
 FRAME = 160
 """Bytes of 20 ms."""
 RATE = 8000
+REACH = 2 * RATE
+"""Bytes in which the next frame is looked for."""
 ZEROS = bytes((0x7F, 0xFF))
 
 
@@ -37,25 +39,22 @@ class Match:
 
 
 def compare(recording: bytes, sent: bytes) -> Match:
-    """Where a recording (a WAV file) holds what was sent. What is before and after it is not looked at."""
-    wanted = frames(sent)
-    where = {frame: index for index, frame in enumerate(wanted)}
-    data = wav.parse(recording).data
-    start = _begins(data, wanted)
-    kept = [where.get(frame, -1) for frame in frames(data[start:])]
-    known = [place for place, index in enumerate(kept) if index >= 0]
-    if not known:
+    """Where a recording (a WAV file) holds what was sent. What is before and after it is not looked at.
+
+    The jitter buffer may add and drop samples between two frames, after which all that follows is
+    shifted: so the next frame is looked for at any place."""
+    wanted, data = frames(sent), wav.parse(recording).data
+    right = gaps = newest = end = 0
+    start = None
+    for index, frame in enumerate(wanted):
+        place = data.find(frame, end, end + REACH)
+        if place < 0:
+            continue
+        if start is None:
+            start = place - index * FRAME
+        else:
+            gaps += max(-(-(place - end) // FRAME), index - newest - 1)
+        right, newest, end = right + 1, index, place + FRAME
+    if start is None:
         return Match(len(wanted), len(wanted), -len(sent) / RATE)
-    inside = kept[known[0] : known[-1] + 1]
-    right, newest = 0, -1
-    for index in inside:
-        if index > newest:
-            right, newest = right + 1, index
-    bad = max(len(wanted) - right, len(inside) - right)
-    return Match(len(wanted), bad, (len(inside) - len(wanted)) * FRAME / RATE)
-
-
-def _begins(data: bytes, wanted: list[bytes]) -> int:
-    """Where in the first frame of `data` the frames of the noise begin; 0 when none is found."""
-    found = (data.find(frame) for frame in wanted[::10])
-    return next((place % FRAME for place in found if place >= 0), 0)
+    return Match(len(wanted), max(gaps, len(wanted) - right), (end - start - len(sent)) / RATE)
