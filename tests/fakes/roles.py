@@ -79,5 +79,5 @@ class Model:
         return sum(has_duties(status, who == 0) for who, status in enumerate(self.now))
 
 
-def model(publisher: Status, other: Status, around: Conditions, rules: Sequence[Rule]) -> Model:
-    return Model((publisher, other), (publisher, other), around, rules)
+def model(start: Pair, around: Conditions, rules: Sequence[Rule]) -> Model:
+    return Model(start, start, around, rules)

@@ -63,7 +63,7 @@ async def left_a_message(node: LocalNode, phone: Softphone, speech: Path) -> Non
 
 async def test_two_nodes_share_it(cluster: LocalCluster, bare_dsn: str) -> None:
     one, two = cluster.nodes
-    await cluster.until(one, lambda status: status.get("database") and status["workers"] == 1)
+    await cluster.until(one, lambda status: bool(status.get("database")) and status["workers"] == 1)
     speech = PromptBook().find("cannot_record_now")
     assert speech
     await one.command("user", "add", "1001", "--name", "Anna")
@@ -85,5 +85,5 @@ async def test_two_nodes_share_it(cluster: LocalCluster, bare_dsn: str) -> None:
         await two.command("cluster", "join", *where, "--secret-file", str(secret))
         await two.start()
         status = await cluster.until(two, lambda status: status.get("status") == "Secondary")
-        assert status["database"] or await cluster.until(two, lambda status: status.get("database"))
+        assert status["database"] or await cluster.until(two, lambda status: bool(status.get("database")))
         assert "1001" in await two.command("message", "list")

@@ -12,7 +12,7 @@ from cryptography import x509
 
 from tests.fakes.cluster import LOOPBACK, End, node_config, opened
 from voicemail.cluster import join as joining
-from voicemail.cluster.certificates import server_context
+from voicemail.cluster.certificates import joining_context, server_context
 from voicemail.cluster.join import initialise, join, joining_secret
 from voicemail.config import Config
 from voicemail.errors import ClusterError
@@ -212,7 +212,7 @@ async def test_a_publisher_whose_answer_is_garbage_is_told(
 )  # fmt: skip
 async def test_a_publisher_answers_any_nonsense_with_a_refusal(asked: str, publisher: End) -> None:
     reader, writer = await asyncio.open_connection(
-        LOOPBACK, publisher.config.cluster.port, ssl=joining.joining_context()
+        LOOPBACK, publisher.config.cluster.port, ssl=joining_context()
     )
     await reader.readline()
     writer.write(asked.replace("S", publisher.files.secrets().cluster).encode() + b"\n")

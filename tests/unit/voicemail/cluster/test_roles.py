@@ -137,7 +137,7 @@ def settles(rules: Sequence[Rule], around: Conditions) -> bool:
     """From every pair of statuses, in every order: in the end one node has duties, and nothing moves."""
     for start in itertools.product(LIVE, repeat=2):
         for turns in TURNS:
-            *_, last, end = model(*start, around, rules).walk(turns, STEPS)
+            *_, last, end = model(start, around, rules).walk(turns, STEPS)
             if end.on_duty != 1 or last.now != end.now:
                 return False
     return True
@@ -160,23 +160,23 @@ WALKS: dict[str, Callable[[Sequence[Rule]], bool]] = {
         settles(rules, Conditions(calls_work=work)) for work in ((False, True), (True, False))
     ),
     "a degraded node does not keep the duties": lambda rules: all(
-        not has_duties(model(*start, around, rules).walk(turns, STEPS)[-1].now[degraded], degraded == 0)
+        not has_duties(model(start, around, rules).walk(turns, STEPS)[-1].now[degraded], degraded == 0)
         for degraded, around in enumerate(DEGRADED)
         for start in itertools.product(LIVE, repeat=2)
         for turns in TURNS
     ),
     "cut off, both are Primary": lambda rules: all(
-        model(*start, Conditions(linked=False), rules).walk("together", STEPS)[-1].now == (S.PRIMARY,) * 2
+        model(start, Conditions(linked=False), rules).walk("together", STEPS)[-1].now == (S.PRIMARY,) * 2
         for start in itertools.product(LIVE, repeat=2)
     ),
     "a settled pair does not swap": lambda rules: all(
-        model(*pair, Conditions(merged=merged), rules).step(turns).now == pair
+        model(pair, Conditions(merged=merged), rules).step(turns).now == pair
         for pair in ((S.PRIMARY, S.SECONDARY), (S.SECONDARY, S.PRIMARY))
         for merged in (True, False)
         for turns in TURNS
     ),
     "when both start at once the publisher is Primary": lambda rules: all(
-        model(S.STARTING, S.STARTING, Conditions(), rules).walk(turns, STEPS)[-1].now
+        model((S.STARTING, S.STARTING), Conditions(), rules).walk(turns, STEPS)[-1].now
         == (S.PRIMARY, S.SECONDARY)
         for turns in TURNS
     ),
@@ -184,7 +184,7 @@ WALKS: dict[str, Callable[[Sequence[Rule]], bool]] = {
         S.SPLIT_BRAIN_RECOVERY in {one.now[1] for one in walked}
         and walked[-1].now == (S.PRIMARY, S.SECONDARY)
         for turns in TURNS
-        for walked in [model(S.PRIMARY, S.PRIMARY, Conditions(), rules).walk(turns, STEPS)]
+        for walked in [model((S.PRIMARY, S.PRIMARY), Conditions(), rules).walk(turns, STEPS)]
     ),
 }
 
