@@ -90,7 +90,11 @@ class Outcome:
     answered: float = 0.0
     """Seconds from the first INVITE to the 200."""
     to_tone: float = 0.0
-    """Seconds from the 200 to the end of the tone."""
+    """Seconds from the 200 until the tone was recognised."""
+    spoke: tuple[float, float] = (0.0, 0.0)
+    """From when to when, monotonic."""
+    media: Where = ("", 0)
+    """Where the speech went: tells the node and the worker."""
 
 
 class Callers:
@@ -163,7 +167,9 @@ class Attempt:
         self.outcome.to_tone = time.monotonic() - answered
         if self.phone.requests("BYE"):
             return self.ended("cut", "the other side hung up")
-        await ears.speak(speech, media_of(answer))
+        self.outcome.media, began = media_of(answer), time.monotonic()
+        await ears.speak(speech, self.outcome.media)
+        self.outcome.spoke = began, time.monotonic()
         if self.phone.requests("BYE"):
             return self.ended("cut", "the other side hung up")
         code = await self.hang_up(dialog)

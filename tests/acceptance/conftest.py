@@ -44,7 +44,7 @@ async def two(home: Path) -> AsyncIterator[Scene]:
         cluster = LocalCluster(plan)
         stack.push_async_callback(ended, cluster)
         await cluster.start()
-        tour = Tour(cluster, home, home / "mails")
+        tour = Tour(cluster, plan.directory, plan.directory / "mails")
         await tour.open(stack, trunk_port)
         yield Scene(cluster, tour, mail_port)
 
@@ -57,7 +57,7 @@ async def small(home: Path) -> AsyncIterator[Scene]:
         cluster = LocalCluster(plan)
         stack.push_async_callback(ended, cluster)
         await cluster.start()
-        tour = Tour(cluster, home, home / "mails")
+        tour = Tour(cluster, plan.directory, plan.directory / "mails")
         await tour.open(stack, scene.free_port())
         yield Scene(cluster, tour, 0)
 

@@ -14,19 +14,19 @@ import pytest
 
 from sip import wav
 from tests.acceptance import scene
-from tests.acceptance.callers import Callers
+from tests.acceptance.callers import Callers, Outcome
 from tests.acceptance.scene import Scene
 from tests.fakes.sip_pool import noise
 from voicemail.tour.tour import Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
-CALLS, PER_SECOND = 240, 7.0
+CALLS, PER_SECOND = 270, 7.5
 MAILBOXES = tuple(str(number) for number in range(2001, 2011))
 
 
-async def kill_each(two: Scene, events: list[str]) -> None:
-    """One after the other, on the nodes in turn."""
+async def kill_each(two: Scene, events: list[str], killed: dict[int, float]) -> None:
+    """One after the other, on the nodes in turn. `killed`: when each whole node was, monotonic."""
     first, second = two.first, two.second
     began = time.monotonic()
 
@@ -50,6 +50,7 @@ async def kill_each(two: Scene, events: list[str]) -> None:
         note(f"killed {what}")
     for node in (second, first):
         await asyncio.sleep(2.5)
+        killed[node.number] = time.monotonic()
         count = await node.kill()
         note(f"killed vm{node.number}, {count} processes")
         await asyncio.sleep(2.0)
@@ -63,8 +64,8 @@ async def test_every_confirmed_call_is_one_message_on_both_nodes_whatever_is_kil
     assert wav.is_sound(greeting)
     people = [await two.person(extension, greeting=greeting) for extension in MAILBOXES]
     edges = tuple(("127.0.0.1", node.config.sip.port) for node in two.cluster.nodes)
-    callers, events = Callers((edges[0], edges[1]), MAILBOXES), list[str]()
-    await asyncio.gather(callers.flood(CALLS, PER_SECOND), kill_each(two, events))
+    callers, events, killed = Callers((edges[0], edges[1]), MAILBOXES), list[str](), dict[int, float]()
+    await asyncio.gather(callers.flood(CALLS, PER_SECOND), kill_each(two, events, killed))
     healed = await two.settled(30)
 
     await scene.seen("every confirmed message on both nodes", lambda: arrived(two, people, callers), 20)
@@ -74,7 +75,24 @@ async def test_every_confirmed_call_is_one_message_on_both_nodes_whatever_is_kil
         report(callers, events, had, healed)
         doubled = {caller: count for caller, count in had.items() if count > 1}
         assert not doubled, f"vm{index + 1} doubled {doubled}"
+        cut = cut_off(two, callers, killed)
+        assert cut <= had.keys(), f"vm{index + 1} lost what was said by {cut - had.keys()}"
+        print(
+            f"in the middle of their recording when a node was killed: {len(cut)} callers, all have a message"
+        )
     assert callers.counts()["confirmed"] >= 200
+
+
+def cut_off(two: Scene, callers: Callers, killed: dict[int, float]) -> set[str]:
+    """Who had spoken for more than 2.2 s when the node was killed: 1 s at least is on its disk then."""
+    plan = two.cluster.plan
+
+    def in_time(outcome: Outcome) -> bool:
+        node = 1 + (outcome.media[1] - plan.rtp) // 1200
+        began, ended = outcome.spoke
+        return began > 0 and began + 2.2 < killed[node] < ended
+
+    return {outcome.number for outcome in callers.outcomes if in_time(outcome)}
 
 
 async def held(two: Scene, people: list[Person], index: int) -> Counter[str]:
