@@ -119,9 +119,9 @@ class Crowd:
         with (self.folder / "screen").open("wb") as screen:
             return await asyncio.create_subprocess_exec(
                 "sipp", self.edge, "-sf", "scenario.xml", "-inf", "callers.csv", "-s", self.pilot,
-                "-i", self.address, "-mi", self.address, "-p", str(self.sip_port),
-                "-mp", str(self.rtp_port),
-                "-m", str(len(self.callers)), "-l", str(self.at_once), "-r", "1", "-rp", f"{1000 / self.rate:.0f}",
+                "-i", self.address, "-mi", self.address, "-p", str(self.sip_port), "-mp", str(self.rtp_port),
+                "-m", str(len(self.callers)), "-l", str(self.at_once),
+                "-r", "1", "-rp", f"{1000 / self.rate:.0f}",
                 "-trace_shortmsg", "-shortmessage_file", "messages.csv", "-shortmessage_overwrite", "true",
                 "-trace_err", "-error_file", "errors", "-nostdin", "-timeout", "300s",
                 cwd=self.folder, stdin=asyncio.subprocess.DEVNULL, stdout=screen, stderr=screen,

@@ -278,9 +278,11 @@ def print_cost(idle: Spent, load: Spent, memory: list[Counter[str]], calls: dict
             f"{part:12}{shares[0]:8.1f}{shares[1]:8.1f}   {costs[0]:8.3f}{costs[1]:8.3f}{costs[2]:8.3f}"
             f"        {m[0]:8.0f}{m[1]:6.0f}"
         )
+    others = load.machine - load.callers - sum(row(load.nodes, "all"))
     print(
         f"\n{talked:.0f} call-seconds in {load.wall:.0f} s ({talked / load.wall:.0f} calls at once on average); "
-        f"machine {100 * load.machine / load.wall:.0f} % of a core, of it SIPp {100 * load.callers / load.wall:.0f} %"
+        f"machine {100 * load.machine / load.wall:.0f} % of a core, of it SIPp "
+        f"{100 * load.callers / load.wall:.0f} %, others than SIPp and the nodes {100 * others / load.wall:.0f} %"
     )
 
 
@@ -312,6 +314,7 @@ def print_messages(
     sent, bad = sum(m.sent for m in matches.values()), sum(m.bad for m in matches.values())
     wrong_length = sum(abs(match.off) > 0.1 for match in matches.values())
     wrong = sum(match.bad > match.sent // 2 for match in matches.values()) + len(kept) - len(matches)
+    hurt = [match.bad for match in matches.values() if match.bad]
     refused = Counter(call.refused for call in calls.values() if call.refused)
     single = sum(copies == 1 for _, copies in deposits.values())
     print(
@@ -319,7 +322,7 @@ def print_messages(
         f"{doubled} doubled, {elsewhere} on one node only, {single} confirmed by one disk only, "
         f"{wrong} not what was said"
         f"\nbad frames: {bad} of {sent} ({100 * bad / max(sent, 1):.3f} %), in "
-        f"{sum(m.bad > 0 for m in matches.values())} messages, at most {max((m.bad for m in matches.values()), default=0)}; "
+        f"{len(hurt)} messages, at most {max(hurt, default=0)}; "
         f"length off by more than 100 ms: {wrong_length}" + (f"\nrefused: {dict(refused)}" if refused else "")
     )
     return int(bool(lost or doubled or elsewhere or wrong or len(ended) < len(calls)))
