@@ -280,9 +280,10 @@ def print_cost(idle: Spent, load: Spent, memory: list[Counter[str]], calls: dict
         )
     others = load.machine - load.callers - sum(row(load.nodes, "all"))
     print(
-        f"\n{talked:.0f} call-seconds in {load.wall:.0f} s ({talked / load.wall:.0f} calls at once on average); "
+        f"\n{talked:.0f} call-seconds in {load.wall:.0f} s "
+        f"({talked / load.wall:.0f} calls at once on average); "
         f"machine {100 * load.machine / load.wall:.0f} % of a core, of it SIPp "
-        f"{100 * load.callers / load.wall:.0f} %, others than SIPp and the nodes {100 * others / load.wall:.0f} %"
+        f"{100 * load.callers / load.wall:.0f} %, neither SIPp nor nodes {100 * others / load.wall:.0f} %"
     )
 
 
