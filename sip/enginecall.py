@@ -152,7 +152,11 @@ class EngineCall(pj.Call):  # type: ignore[misc]
         self.reinvite(parameters)
 
     def end(self) -> None:
-        self.hangup(pj.CallOpParam(True))
+        """BYE or CANCEL. A call that was not answered is refused with 503, so that whoever sent it tries
+        the next one; the library's own choice, 603, forbids that (RFC 3261 section 21.6)."""
+        parameters = pj.CallOpParam(True)
+        parameters.statusCode = 503
+        self.hangup(parameters)
 
     def release(self) -> None:
         """The last references go here, in the main thread."""

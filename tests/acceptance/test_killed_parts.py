@@ -9,6 +9,7 @@ import asyncio
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 
@@ -33,7 +34,7 @@ async def kill_each(two: Scene, events: list[str], killed: dict[int, float]) -> 
     def note(what: str) -> None:
         events.append(f"{time.monotonic() - began:.1f} s {what}")
 
-    single = [
+    single: list[tuple[float, str, Callable[[], list[int]]]] = [
         (2.0, "a worker of vm1", lambda: scene.workers(first)[:1]),
         (1.5, "a worker of vm2", lambda: scene.workers(second)[3:4]),
         (1.5, "the database of vm1", lambda: scene.postmaster(first)),
@@ -81,6 +82,7 @@ async def test_every_confirmed_call_is_one_message_on_both_nodes_whatever_is_kil
             f"in the middle of their recording when a node was killed: {len(cut)} callers, all have a message"
         )
     assert callers.counts()["confirmed"] >= 200
+    assert not [each for each in callers.outcomes if each.why.startswith("6")], "a 6xx forbids the next try"
 
 
 def cut_off(two: Scene, callers: Callers, killed: dict[int, float]) -> set[str]:

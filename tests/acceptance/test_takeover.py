@@ -107,7 +107,7 @@ async def test_a_node_that_is_stopped_lets_the_call_in_progress_end(two: Scene) 
     await speaking
     assert not heard.call.code, "the call was ended while the caller spoke"
     await heard.call.hang_up()
-    await asyncio.wait_for(node.process.wait(), 20)
+    await asyncio.wait_for(node.process.wait(), 40)
     await scene.gone(pids)
     (message,) = await two.tour.stores[1].messages.listing(person.id)
     assert message.seconds > 2.5 and not message.cut_off
