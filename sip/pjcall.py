@@ -26,8 +26,9 @@ from sip.level import Growth
 
 log = structlog.get_logger()
 
-ANSWER_PATIENCE = 5.0
-"""Seconds from our 200 until audio must flow."""
+ANSWER_PATIENCE = 10.0
+"""Seconds from our 200 until it must be acknowledged and audio flow; the 200 is repeated meanwhile
+(RFC 3261 section 13.3.1.4). Without an ACK nobody listens: an edge died, and the caller went elsewhere."""
 SYNC_EVERY = 1.0
 """Seconds between two looks at a growing recording: fsync, and is somebody speaking?"""
 STALLED = 5.0
@@ -48,7 +49,7 @@ class PjCall:
         self._engine, self.number, self._invite, self._prompts = engine, number, invite, prompts
         self._keys = Keys()
         self._news = asyncio.Event()
-        self._audio = self._answered = self._held = False
+        self._audio = self._answered = self._acknowledged = self._held = False
         self._played = 0
         self._serials = itertools.count(1)
 
@@ -61,6 +62,8 @@ class PjCall:
         match event:
             case "media":
                 self._audio, self._held = self._audio or value, not value
+            case "confirmed":
+                self._acknowledged = True
             case "digit":
                 self._keys.press(value)
             case "played":
@@ -77,8 +80,8 @@ class PjCall:
         if self.keep_rtp:
             await self._command(EngineCall.keep_rtp)
         await self._command(EngineCall.reply, 200)
-        if not await self._until(lambda: self._audio, ANSWER_PATIENCE):
-            raise EngineError("answered, but no audio flows")
+        if not await self._until(lambda: self._audio and self._acknowledged, ANSWER_PATIENCE):
+            raise EngineError("answered, but no audio flows" if self._acknowledged else "never acknowledged")
 
     async def reject(self, code: int, reason: str = "") -> None:
         """With Retry-After for 503."""

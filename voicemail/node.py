@@ -309,9 +309,7 @@ class Node:
         log.info("Stopping.")
         with suppress(SipError):
             await self.edge_control.set_serving(False)
-        for task in (*self.tasks, *self.peer_tasks):
-            task.cancel()
-        await asyncio.gather(*self.tasks, *self.peer_tasks, return_exceptions=True)
+        await end_tasks({*self.tasks, *self.peer_tasks})
         for name in ("primary", "workers", "edge", "presence", "database"):
             if keeper := self.keepers.get(name):
                 await keeper.stop()
@@ -328,3 +326,16 @@ class Node:
         if not task.cancelled() and (error := task.exception()):
             log.error("A part of the node failed; the node stops.", why=repr(error))
             self.stopping.set()
+
+
+async def end_tasks(tasks: set[asyncio.Task[None]]) -> None:
+    """Cancel until all have ended: a library may swallow the first cancellation, and a node that is
+    told to stop must stop."""
+    while tasks:
+        for task in tasks:
+            task.cancel()
+        _, tasks = await asyncio.wait(tasks, timeout=1.0)
+        if tasks:
+            log.warning(
+                "Tasks ignore that they are cancelled.", tasks=[str(task.get_coro()) for task in tasks]
+            )

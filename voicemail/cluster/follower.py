@@ -6,6 +6,7 @@ need no action on data: only the switch changes. `wanted` decides it; the rest a
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -81,10 +82,9 @@ class Follower:
                 except StoreError as error:
                     self.state = Following()
                     self._tell(str(error))
-                try:
-                    await asyncio.wait_for(self._wake.wait(), LOOK)
-                except TimeoutError:
-                    continue
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOOK):  # wait_for may swallow a cancellation (Python 3.11)
+                        await self._wake.wait()
 
     async def _look(self, replica: Replica) -> Following:
         peer = self.said()

@@ -178,7 +178,7 @@ class Listener:
         self.complaints.clear()
         self.current = writer
         try:
-            while line := await asyncio.wait_for(reader.readline(), 2 * SILENT):
+            while line := await self._line(reader):
                 if not self.heard(KeepAlive.read(line), opened):
                     break
         except OSError:
@@ -187,6 +187,12 @@ class Listener:
             if self.current is writer:
                 self.current = None
                 self.lost()
+
+    async def _line(self, reader: asyncio.StreamReader) -> bytes:
+        """A line within twice the silence that ends a node. Not by wait_for, which may swallow a
+        cancellation (Python 3.11)."""
+        async with asyncio.timeout(2 * SILENT):
+            return await reader.readline()
 
     def _complain(self, source: str, why: str) -> None:
         """One line per source and reason, however often it comes."""
@@ -216,17 +222,18 @@ async def speak(files: NodeFiles, peer: Member, say: Say) -> None:
 
 
 async def _tell(context: ssl.SSLContext, peer: Member, say: Say) -> None:
-    connecting = asyncio.open_connection(
-        peer.address, peer.cluster_port, ssl=context, ssl_handshake_timeout=HANDSHAKE
-    )
-    reader, writer = await asyncio.wait_for(connecting, HANDSHAKE)
+    async with asyncio.timeout(HANDSHAKE):
+        reader, writer = await asyncio.open_connection(
+            peer.address, peer.cluster_port, ssl=context, ssl_handshake_timeout=HANDSHAKE
+        )
     try:
         certificate: dict[str, Any] = writer.get_extra_info("peercert")
         if (name := common_name(certificate)) != node_name(peer.number):
             raise ValueError(f"{peer.address}:{peer.cluster_port} is {name!r}")
         while not reader.at_eof():
             writer.write(say().line())
-            await asyncio.wait_for(writer.drain(), SILENT)
+            async with asyncio.timeout(SILENT):
+                await writer.drain()
             await asyncio.sleep(EVERY)
     finally:
         writer.close()

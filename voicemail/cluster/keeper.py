@@ -117,7 +117,8 @@ class Keeper:
         with suppress(ProcessLookupError):
             process.send_signal(self.program.stop)
         try:
-            await asyncio.wait_for(process.wait(), self.program.patience)
+            async with asyncio.timeout(self.program.patience):
+                await process.wait()
         except TimeoutError:
             log.warning("It did not stop and is killed.", program=self.program.name)
         self._end_group(signal.SIGKILL)
