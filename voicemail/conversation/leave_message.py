@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from store.spool import SpoolEntry
 
 from sip.call import Call, HungUp, Sound
 from sip.invite import Reason
 from store.ids import uuid7
+from store.spool import SpoolEntry
 from voicemail.conversation import speech
 from voicemail.conversation.desk import Box, Desk
 from voicemail.conversation.menu import Menu, choose
