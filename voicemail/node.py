@@ -27,9 +27,9 @@ from voicemail import control, programs
 from voicemail.cluster.follower import Follower, Following
 from voicemail.cluster.join import Admission
 from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener, speak
-from voicemail.cluster.keeper import Keeper, Program, end_leftovers
+from voicemail.cluster.keeper import GRACE, Keeper, Program, end_leftovers
 from voicemail.cluster.manager import Health, Manager
-from voicemail.cluster.roles import answers_calls
+from voicemail.cluster.roles import Status, answers_calls
 from voicemail.config import Config
 from voicemail.errors import ClusterError, VoicemailError
 from voicemail.primary.feed import News
@@ -72,6 +72,8 @@ class Node:
         self.peer_tasks: list[asyncio.Task[None]] = []
         self.keepers = {program.name: Keeper(program, self._started(program)) for program in self._programs()}
         self.stopping = asyncio.Event()
+        self.ready_at = time.monotonic()
+        """When calls could last be answered; a node that was ready and is no more has GRACE seconds."""
 
     # ---- what runs
 
@@ -207,10 +209,13 @@ class Node:
         now, peer = time.monotonic(), self._peer()
         calls = [self.keepers["edge"], self.keepers["workers"]]
         duties = [self.keepers["primary"], *([self.keepers["database"]] if self.server else [])]
+        workers = any(worker.state is State.READY for worker in self._workers())
+        ready = workers and self.keepers["edge"].running
+        if ready or self.manager.status is Status.STARTING:
+            self.ready_at = now
         return Health(
-            ready=any(worker.state is State.READY for worker in self._workers())
-            and self.keepers["edge"].running,
-            calls_work=not any(keeper.failed(now) for keeper in calls),
+            ready=ready,
+            calls_work=not any(keeper.failed(now) for keeper in calls) and now - self.ready_at <= GRACE,
             duties_work=not any(keeper.failed(now) for keeper in duties),
             merged=self.server is None
             or bool(self.following.receiving and self.following.delivered and peer and peer.delivered),
