@@ -1,6 +1,6 @@
 """All that a conversation sees of a call."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,5 +82,3 @@ Session = Callable[[int], AbstractAsyncContextManager[Handler]]
 
 Prompts = Callable[[str], Path | None]
 """Finds the file of a prompt by name; None when there is none (it is then skipped and logged)."""
-
-Playlist = Sequence[Sound]

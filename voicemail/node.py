@@ -333,13 +333,13 @@ class Node:
             self.stopping.set()
 
 
-async def end_tasks(tasks: set[asyncio.Task[None]]) -> None:
-    """Cancel until all have ended: a library may swallow the first cancellation, and a node that is
-    told to stop must stop."""
+async def end_tasks(tasks: set[asyncio.Task[None]], again: float = 1.0) -> None:
+    """Cancel every `again` seconds until all have ended: a library may swallow the first cancellation,
+    and a node that is told to stop must stop."""
     while tasks:
         for task in tasks:
             task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=1.0)
+        _, tasks = await asyncio.wait(tasks, timeout=again)
         if tasks:
             log.warning(
                 "Tasks ignore that they are cancelled.", tasks=[str(task.get_coro()) for task in tasks]
