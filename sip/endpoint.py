@@ -27,6 +27,7 @@ Guards, each against a crash that was seen:
 
 import asyncio
 import collections
+import ctypes
 import gc
 import itertools
 import os
@@ -46,6 +47,10 @@ from sip.settings import EngineSettings
 
 KEEP = 0.3
 """Seconds a stopped player lives on."""
+JITTER = 60
+"""Milliseconds by which packets may be late before a recording has a hole."""
+DISCARD_NOTHING = 0
+"""PJMEDIA_JB_DISCARD_NONE of pjmedia/jbuf.h."""
 COLLECT_EVERY = 10.0
 """Seconds between garbage collections."""
 
@@ -290,7 +295,18 @@ def _endpoint_config(settings: EngineSettings) -> Any:
     media.clockRate = media.sndClockRate = 8000
     media.noVad, media.ecTailLen = not settings.suppress_silence, 0
     media.maxMediaPorts = 12 * max(4, settings.max_calls)
+    _keep_what_comes_late(media)
     return config
+
+
+def _keep_what_comes_late(media: Any) -> None:
+    """A recorder has time: collect JITTER ms before the first frame is taken, and never drop frames to
+    catch up, as the library does for talkers by default. The setting has a type which the Python
+    wrapper does not know (it shows a pointer to it), so its value is written by ctypes."""
+    media.jbInit = media.jbMinPre = JITTER
+    algorithm = media.jbDiscardAlgo
+    ctypes.c_int.from_address(int(algorithm)).value = DISCARD_NOTHING
+    media.jbDiscardAlgo = algorithm
 
 
 def _account_config(settings: EngineSettings, identity: str, route: str) -> Any:
