@@ -15,6 +15,10 @@ class ClusterError(VoicemailError):
     """Nodes could not be made one cluster, or refuse one another."""
 
 
+class RoleRefused(ClusterError):
+    """What an operator asked does not go with the node's status; says what to do instead."""
+
+
 class NodeUnreachable(VoicemailError):
     """The node on this machine does not answer on its control socket."""
 

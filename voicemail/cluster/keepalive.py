@@ -57,6 +57,12 @@ class KeepAlive:
     lag: int | None = None
     """Bytes that the other node's database has yet to get from its own; None: not connected."""
     single_copies: int | None = None
+    wants_primary: bool = False
+    """An operator asked this node to become Primary."""
+    taking_calls: bool = True
+    """False: an operator stopped it from taking calls."""
+    schema: int = 1
+    """Version of its database's schema."""
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"

@@ -12,11 +12,15 @@ import structlog
 
 from voicemail.cluster.keepalive import Hearing, KeepAlive
 from voicemail.cluster.roles import Status, View, decide, has_duties, next_epoch
+from voicemail.errors import RoleRefused
 
 log = structlog.get_logger()
 
 PAUSE = 1.0
 """A tick later than this means that the process was frozen, and what it knows is old."""
+
+WISH = 5.0
+"""Seconds for which an operator's wish for this node to be Primary holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,17 +54,23 @@ class Manager:
         keep_epoch: Callable[[int], None],
         now: float,
         automatic: bool = True,
+        deactivated: bool = False,
+        keep_deactivated: Callable[[bool], None] = lambda _: None,
     ) -> None:
         self.publisher, self.number, self.epoch, self._keep_epoch = publisher, number, epoch, keep_epoch
         self.seen = epoch
         """The newest epoch known, of either node; on disk, as a fresh Primary's must be above it."""
         self.alone = True
         self.automatic = automatic
-        self.status = Status.STARTING
+        self._keep_deactivated = keep_deactivated
+        self.name, self.peer_name = "this server", "the other server"
+        """For what an operator is told."""
+        self.status = Status.DEACTIVATED if deactivated else Status.STARTING
         self.hearing = Hearing(since=now)
         self.history: list[Change] = [Change(time.time(), self.status, self.status, "it was started", epoch)]
         self._ticked = now
         self._trouble = False
+        self._ordered = float("-inf")
 
     @property
     def last_change(self) -> Change:
@@ -93,6 +103,31 @@ class Manager:
                 return None  # no duties under an epoch that a restart would take again
             self.epoch = epoch
         return self._become(rule.become, rule.because, wall) if rule.become is not self.status else None
+
+    def wants_primary(self, now: float) -> bool:
+        """For the keep-alive: whether an operator asked for this node to be Primary, not long ago."""
+        return now - self._ordered <= WISH
+
+    def order_primary(self, now: float) -> None:
+        """An operator asks for this node to be Primary: told to the peer for WISH seconds, which hands
+        over. Raises RoleRefused."""
+        if self.status is not Status.SECONDARY:
+            raise RoleRefused(f"{self.name} is {self.status}: only a Secondary can be made Primary")
+        self._ordered = now
+
+    def deactivate(self, wall: float) -> Change:
+        """An operator takes this node out of service; it stays so over restarts. Raises RoleRefused."""
+        if self.status is not Status.SECONDARY:
+            raise RoleRefused(f"{self.name} is {self.status}: only a Secondary can be deactivated")
+        self._keep_deactivated(True)
+        return self._become(Status.DEACTIVATED, "an operator deactivated it", wall)
+
+    def activate(self, wall: float) -> Change:
+        """An operator puts this node in service again. Raises RoleRefused when it is not Deactivated."""
+        if self.status is not Status.DEACTIVATED:
+            raise RoleRefused(f"{self.name} is {self.status} already")
+        self._keep_deactivated(False)
+        return self._become(Status.STARTING, "an operator activated it", wall)
 
     def view(self, health: Health, now: float) -> View:
         peer = self.hearing.peer(now)
