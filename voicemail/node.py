@@ -24,12 +24,13 @@ from sip.edge_control import EdgeControl
 from sip.errors import SipError
 from store.errors import StoreError
 from voicemail import control, programs
+from voicemail.cluster.answering import Answering
 from voicemail.cluster.follower import Follower, Following
 from voicemail.cluster.join import Admission
 from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener, speak
-from voicemail.cluster.keeper import GRACE, Keeper, Program, end_leftovers
+from voicemail.cluster.keeper import Keeper, Program, end_leftovers
 from voicemail.cluster.manager import Health, Manager
-from voicemail.cluster.roles import Status, answers_calls
+from voicemail.cluster.roles import answers_calls
 from voicemail.config import Config
 from voicemail.errors import ClusterError, VoicemailError
 from voicemail.primary.feed import News
@@ -72,8 +73,7 @@ class Node:
         self.peer_tasks: list[asyncio.Task[None]] = []
         self.keepers = {program.name: Keeper(program, self._started(program)) for program in self._programs()}
         self.stopping = asyncio.Event()
-        self.ready_at = time.monotonic()
-        """When calls could last be answered; a node that was ready and is no more has GRACE seconds."""
+        self.answering = Answering(time.monotonic())
 
     # ---- what runs
 
@@ -211,11 +211,10 @@ class Node:
         duties = [self.keepers["primary"], *([self.keepers["database"]] if self.server else [])]
         workers = any(worker.state is State.READY for worker in self._workers())
         ready = workers and self.keepers["edge"].running
-        if ready or self.manager.status is Status.STARTING:
-            self.ready_at = now
+        self.answering = self.answering.seen(ready, self.manager.status, now)
         return Health(
             ready=ready,
-            calls_work=not any(keeper.failed(now) for keeper in calls) and now - self.ready_at <= GRACE,
+            calls_work=not any(keeper.failed(now) for keeper in calls) and self.answering.works(now),
             duties_work=not any(keeper.failed(now) for keeper in duties),
             merged=self.server is None
             or bool(self.following.receiving and self.following.delivered and peer and peer.delivered),
