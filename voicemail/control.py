@@ -13,6 +13,7 @@ from voicemail.errors import NodeUnreachable, VoicemailError
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
 PATIENCE = 5.0
+"""Seconds within which a question must come, and within which a client wants its answer by default."""
 
 
 def line(content: dict[str, Any]) -> bytes:
@@ -29,11 +30,12 @@ async def serve(config: Config, answer: Answer) -> asyncio.Server:
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            asked = await asyncio.wait_for(reader.readline(), PATIENCE)
+            async with asyncio.timeout(PATIENCE):
+                asked = await reader.readline()
             writer.write(line(await _answered(asked, answer)))
             await writer.drain()
         except (OSError, ValueError):
-            pass  # gone, or no line
+            pass  # gone, silent, or no line
         finally:
             writer.close()
 
@@ -49,21 +51,30 @@ async def serve(config: Config, answer: Answer) -> asyncio.Server:
 async def _answered(asked: bytes, answer: Answer) -> dict[str, Any]:
     try:
         request = json.loads(asked)
-        if not isinstance(request, dict):
+    except (ValueError, RecursionError) as error:
+        return {"error": str(error)}
+    return await answered(request, answer)
+
+
+async def answered(asked: Any, answer: Answer) -> dict[str, Any]:
+    """What `answer` gives; what it raises about the question becomes {"error": text}."""
+    try:
+        if not isinstance(asked, dict):
             raise ValueError("not a request")
-        return await answer(request)
+        return await answer(asked)
     except KeyError as error:
         return {"error": f"the request lacks {error}"}
     except (VoicemailError, ValueError, RecursionError) as error:
         return {"error": str(error)}
 
 
-def ask(config: Config, command: str, **arguments: Any) -> dict[str, Any]:
-    """Ask the node of this configuration. Raises NodeUnreachable, VoicemailError."""
+def ask(config: Config, command: str, *, patience: float = PATIENCE, **arguments: Any) -> dict[str, Any]:
+    """Ask the node of this configuration, waiting for `patience` seconds. Raises NodeUnreachable,
+    VoicemailError with the node's own words."""
     path = path_of(config)
     try:
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(PATIENCE)
+            connection.settimeout(patience)
             connection.connect(str(path))
             connection.sendall(line({"command": command, **arguments}))
             answer: dict[str, Any] = json.loads(connection.makefile("rb").readline() or b"{}")

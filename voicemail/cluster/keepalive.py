@@ -16,8 +16,11 @@ from typing import Any
 
 import structlog
 
+from voicemail.cluster import asking
 from voicemail.cluster.certificates import client_context, common_name, node_name, server_context
 from voicemail.cluster.roles import Status
+from voicemail.control import Answer
+from voicemail.errors import ClusterError
 from voicemail.secrets import Member, NodeFiles
 
 log = structlog.get_logger()
@@ -120,14 +123,25 @@ Heard = Callable[[KeepAlive, float], bool]
 Join = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
+async def _no_answer(_asked: dict[str, Any]) -> dict[str, Any]:
+    raise ClusterError("this node answers no questions")
+
+
 class Listener:
-    """The cluster port: takes the peer's keep-alives, hands strangers to `join`."""
+    """The cluster port: takes the peer's keep-alives and questions, hands strangers to `join`."""
 
     def __init__(
-        self, files: NodeFiles, number: int, heard: Heard, lost: Callable[[], None], join: Join
+        self,
+        files: NodeFiles,
+        number: int,
+        heard: Heard,
+        lost: Callable[[], None],
+        join: Join,
+        answer: Answer = _no_answer,
     ) -> None:
         self.context = server_context(files)
         self.number, self.heard, self.lost, self.join = number, heard, lost, join
+        self.answer = answer
         self.server: asyncio.Server | None = None
         self.current: asyncio.StreamWriter | None = None
         self.complaints: set[str] = set()
@@ -165,7 +179,11 @@ class Listener:
         if not name:
             await self._admit(reader, writer)
         elif name == node_name(3 - self.number):
-            await self._listen(reader, writer, opened)
+            first = await self._first(reader)
+            if asked := asking.question_of(first):
+                await asking.reply(writer, asked, self.answer)
+            else:
+                await self._listen(reader, writer, opened, first)
         else:
             self._complain(source, f"its certificate is of {name!r}, not of our peer")
 
@@ -179,20 +197,29 @@ class Listener:
             self.joining -= 1
 
     async def _listen(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, opened: float
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, opened: float, line: bytes
     ) -> None:
         self.complaints.clear()
         self.current = writer
         try:
-            while line := await self._line(reader):
-                if not self.heard(KeepAlive.read(line), opened):
-                    break
+            while line and self.heard(KeepAlive.read(line), opened):
+                line = await self._line(reader)
         except OSError:
             pass  # closed all the same, or silent for so long that it is as good as closed
         finally:
             if self.current is writer:
                 self.current = None
                 self.lost()
+
+    async def _first(self, reader: asyncio.StreamReader) -> bytes:
+        """The first line; nothing when none comes, which ends the connection as at any later time."""
+        try:
+            return await self._line(reader)
+        except OSError:
+            return b""
+        except ValueError:  # far too long
+            self.lost()
+            raise
 
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
         """A line within twice the silence that ends a node. Not by wait_for, which may swallow a
