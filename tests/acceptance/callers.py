@@ -100,8 +100,10 @@ class Outcome:
 class Callers:
     """`async with Callers(edges) as callers`, then `await callers.flood(200, 8.0)`."""
 
-    def __init__(self, edges: tuple[Where, Where], mailboxes: tuple[str, ...]) -> None:
-        self.edges, self.mailboxes = edges, mailboxes
+    def __init__(
+        self, edges: tuple[Where, Where], mailboxes: tuple[str, ...], host: str = "127.0.0.1"
+    ) -> None:
+        self.edges, self.mailboxes, self.host = edges, mailboxes, host
         self.speech = wav.samples_ulaw(wav.parse(noise(SPEECH, 7)))
         self.outcomes: list[Outcome] = []
         self.numbers = itertools.count(493000000)
@@ -127,7 +129,7 @@ class Callers:
             number = str(next(self.numbers))
             outcome = Outcome(number, "refused", began=time.monotonic())
             self.outcomes.append(outcome)
-            async with await Phone.open(user=number) as phone:
+            async with await Phone.open(self.host, user=number) as phone:
                 await Attempt(phone, edge, mailbox, outcome).run(self.speech)
             if outcome.end != "refused":
                 break
@@ -141,7 +143,8 @@ class Attempt:
 
     async def run(self, speech: bytes) -> Outcome:
         loop = asyncio.get_running_loop()
-        transport, ears = await loop.create_datagram_endpoint(Ears, local_addr=("127.0.0.1", 0))
+        host = self.phone.address[0]
+        transport, ears = await loop.create_datagram_endpoint(Ears, local_addr=(host, 0))
         try:
             return await self.call(ears, speech)
         finally:
@@ -177,8 +180,9 @@ class Attempt:
 
     async def invite(self, rtp: int) -> Message | None:
         """The final answer; None after 2 s without any answer, or 8 s without a final one."""
+        host = self.phone.address[0]
         sdp = (
-            "v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+            f"v=0\r\no=- 1 1 IN IP4 {host}\r\ns=-\r\nc=IN IP4 {host}\r\nt=0 0\r\n"
             f"m=audio {rtp} RTP/AVP 0 101\r\na=rtpmap:101 telephone-event/8000\r\n"
         )
         uri = f"sip:{self.mailbox}@{self.edge[0]}:{self.edge[1]}"
