@@ -66,6 +66,9 @@ class KeepAlive:
     """False: an operator stopped it from taking calls."""
     schema: int = 1
     """Version of its database's schema."""
+    delivered_ago: float | None = None
+    """Seconds since the moment until which all that its database took is on the other node's disk; None:
+    not known. So the listener can tell whether that moment is later than the end of a cut."""
 
     def line(self) -> bytes:
         return json.dumps(asdict(self)).encode() + b"\n"
