@@ -26,7 +26,7 @@ LAMP_DOMAIN = "lamps.invalid"
 WHEEL_ABORTS = 33
 """Calls within half a second that abort one worker process (pjsua2 with 64 handles)."""
 
-INSIDE, PEER, TRUNK, PHONE = 1, 2, 3, 4
+INSIDE, PEER, TRUNK, PHONE, BALANCER = 1, 2, 3, 4, 5
 """Groups of address.list, in the words of edge.cfg."""
 
 LOG_LEVELS = {"error": -1, "warning": 0, "notice": 1, "info": 2, "debug": 3}
@@ -98,6 +98,8 @@ class EdgeSettings:
     trunks: tuple[Trunk, ...] = ()
     allowed_networks: tuple[str, ...] = ()
     """Where phones may call and subscribe from, e.g. "10.0.0.0/8"."""
+    balancers: tuple[Address, ...] = ()
+    """SIP balancers in front of us (UDP). They tell where a request came from, and are believed."""
     members: tuple[Address, ...] = ()
     """Own senders besides the workers (the request client). They may send requests anywhere."""
     calls_per_worker_second: int = 12
@@ -113,7 +115,13 @@ class EdgeSettings:
     """MiB of shared memory for transactions; a flood beyond it is refused, and harms no other process."""
 
     def __post_init__(self) -> None:
-        for address in (*self.workers, *self.members, self.presence, *filter(None, [self.peer])):
+        for address in (
+            *self.workers,
+            *self.members,
+            *self.balancers,
+            self.presence,
+            *filter(None, [self.peer]),
+        ):
             address.checked()
         for listen in self.listen:
             (listen.advertised or listen.address).checked()
@@ -249,6 +257,7 @@ def _address_list(settings: EdgeSettings) -> str:
     for trunk in settings.trunks:
         lines += [_address_line(TRUNK, network, 0, trunk.name) for network in trunk.addresses]
     lines += [_address_line(PHONE, network, 0) for network in settings.allowed_networks]
+    lines += [_address_line(BALANCER, address.host, address.port) for address in settings.balancers]
     return "\n".join(lines) + "\n"
 
 

@@ -27,6 +27,16 @@ def _address(text: str) -> str:
     return text
 
 
+def _place(text: str) -> str:
+    """An address and a port, as it goes to the edge."""
+    host, _, port = text.rpartition(":")
+    ip_address(host.removeprefix("[").removesuffix("]"))
+    if not port.isdecimal() or not 0 < int(port) <= 65535:
+        raise ValueError(f"not a port: {port!r}")
+    return text
+
+
+PlaceText = Annotated[str, AfterValidator(_place)]
 NetworkText = Annotated[str, AfterValidator(_network)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -56,6 +66,8 @@ class Sip(Section):
     worker_port: Port = 6000
     rtp_port: Port = 20000
     allowed_networks: tuple[NetworkText, ...] = Field((), strict=False)
+    balancers: tuple[PlaceText, ...] = Field((), strict=False)
+    """In front of both edges; believed when they say where a request came from."""
     presence_port: Port = 5061
     """Of the presence server behind the edge; loopback only."""
     calls_per_second_per_worker: int = Field(12, ge=1, le=16)
@@ -145,6 +157,8 @@ worker_port = 6000                # loopback only; one port a worker, counted up
 rtp_port = 20000                  # 40 UDP ports a worker, counted upward
 presence_port = 5061              # loopback only; keeps phones' subscriptions to their lamps
 allowed_networks = []             # who may call besides the trunks, e.g. ["192.168.0.0/16"]
+balancers = []                    # in front of the edges, e.g. ["192.0.2.20:5060"]; they are believed
+                                  # when they say where a call came from
 calls_per_second_per_worker = 12
 requests_per_second_per_source = 200
 

@@ -83,6 +83,7 @@ def edge_settings(config: Config, files: NodeFiles, peer: Member | None, serving
         peer=edge.Address(peer.address, peer.sip_port) if peer else None,
         trunks=tuple(edge.Trunk(trunk.name, trunk.addresses) for trunk in config.trunk),
         allowed_networks=sip.allowed_networks,
+        balancers=tuple(edge.Address.parse(place) for place in sip.balancers),
         members=(edge.Address(host, port),),
         calls_per_worker_second=sip.calls_per_second_per_worker,
         requests_per_source_second=sip.requests_per_second_per_source,

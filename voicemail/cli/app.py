@@ -2,7 +2,7 @@
 
 import typer
 
-from voicemail.cli import cluster, message, user
+from voicemail.cli import cluster, deploy, message, user
 from voicemail.cli.config import app as config_app
 from voicemail.cli.node import node
 
@@ -16,4 +16,5 @@ app.add_typer(cluster.app, name="cluster", help="The two servers: make, join, sh
 app.add_typer(user.app, name="user", help="People with a mailbox.")
 app.add_typer(message.app, name="message", help="Messages in mailboxes.")
 app.add_typer(config_app, name="config", help="The configuration file of a node.")
+app.add_typer(deploy.app, name="deploy", help="What stands in front of the servers: DNS, a balancer.")
 app.command()(node)

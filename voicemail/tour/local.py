@@ -30,6 +30,8 @@ class Plan:
     workers: int = 4
     pilot: str = "5000"
     allowed_networks: tuple[str, ...] = ("127.0.0.0/8",)
+    balancers: tuple[str, ...] = ()
+    """Address and port of SIP balancers in front of both nodes."""
     mail_port: int = 0
     """Of the SMTP sink; 0 for no mail."""
     more: str = ""
@@ -40,6 +42,7 @@ class Plan:
         step = number - 1
         sip = self.sip + 20 * step
         networks = ", ".join(f'"{network}"' for network in self.allowed_networks)
+        balancers = ", ".join(f'"{place}"' for place in self.balancers)
         mail = f'[mail]\nhost = "127.0.0.1"\nport = {self.mail_port}\n' if self.mail_port else ""
         return (
             f'[node]\nname = "vm{number}"\naddress = "{self.address}"\n'
@@ -48,6 +51,7 @@ class Plan:
             f'[sip]\nport = {sip}\npresence_port = {sip + 1}\npilot = "{self.pilot}"\n'
             f"workers = {self.workers}\nworker_port = {self.workers_at + 100 * step}\n"
             f"rtp_port = {self.rtp + 1200 * step}\nallowed_networks = [{networks}]\n"
+            f"balancers = [{balancers}]\n"
             f"requests_per_second_per_source = 1000\n"
             f"[store]\nport = {sip + 7}\n{mail}{self.more}"
         )
