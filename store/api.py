@@ -4,7 +4,7 @@ Every call raises `Unavailable` when the database does not answer within its bou
 connect, 5 s a statement; a deposit waits at most `wait` for the peer).
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -17,9 +17,12 @@ from store.model import (
     Mark,
     Message,
     NewMessage,
+    Notice,
     OutboxItem,
     PinPolicy,
+    Told,
     User,
+    Work,
 )
 
 
@@ -107,6 +110,13 @@ class Outbox(Protocol):
     async def pending(self) -> int:
         """How much is left to do."""
 
+    async def waiting(self) -> Mapping[Work, tuple[int, int]]:
+        """By kind: how much is left to do, and how much of it was tried in vain here."""
+
+    async def alarm(self, notice: Notice, now: datetime) -> Told:
+        """Have the administrator told by mail. That an alarm stands (or happened) is told at most once an
+        hour by each node, that it is over once after each."""
+
     async def next_due(self) -> datetime | None:
         """When the first postponed item comes up; None when nothing is postponed."""
 
@@ -120,6 +130,10 @@ class Store(Protocol):
     def sign_ins(self) -> SignIns: ...
     @property
     def outbox(self) -> Outbox: ...
+
+    async def agree(self, schema: int) -> int:
+        """All nodes have this version of the schema (features.agreed), so what came with it may be written
+        from now on. Gives the newest that was agreed; it never goes back."""
 
     def changes(self) -> AsyncIterator[str]:
         """Yields the name of a table ("message", "outbox", "user_account" …) whenever rows of it

@@ -30,6 +30,7 @@ AWAY = (
     psycopg.errors.ReadOnlySqlTransaction,  # an external cluster's standby, before its failover ends
     psycopg.errors.UndefinedTable,  # the node's first start: the schema is still being made
     psycopg.errors.UndefinedFunction,
+    psycopg.errors.UndefinedColumn,  # or made anew for a newer release
 )
 
 

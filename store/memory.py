@@ -1,13 +1,15 @@
 """The store in memory: the same interface, passing the same contract tests. For tests and demonstrations."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from store import lockout
 from store.errors import Conflict, Fenced, NotFound, Unavailable
+from store.features import SCHEMA, Feature
 from store.ids import HybridClock, uuid7
 from store.lockout import SignInEvent
 from store.model import (
@@ -18,13 +20,17 @@ from store.model import (
     Mark,
     Message,
     NewMessage,
+    Notice,
     OutboxItem,
     PinPolicy,
+    Told,
     User,
     Work,
+    clean,
 )
 
 ORDER = tuple(Folder)
+HOUR = timedelta(hours=1)
 UNDOES = {
     Mark.READ: Mark.UNREAD,
     Mark.UNREAD: Mark.READ,
@@ -58,6 +64,8 @@ class State:
     done: dict[UUID, str] = field(default_factory=dict)
     postponed: dict[UUID, Postponed] = field(default_factory=dict)
     epoch: int = 0
+    schema: int = SCHEMA
+    """What was agreed."""
     listeners: list["asyncio.Queue[str]"] = field(default_factory=list)
 
     def check(self) -> None:
@@ -261,6 +269,30 @@ class MemoryOutbox:
     async def pending(self) -> int:
         return len(self._open())
 
+    async def waiting(self) -> Mapping[Work, tuple[int, int]]:
+        items = self._open()
+        return {
+            kind: (sum(i.kind is kind for i in items), sum(i.kind is kind and i.attempts > 0 for i in items))
+            for kind in {item.kind for item in items}
+        }
+
+    async def alarm(self, notice: Notice, now: datetime) -> Told:
+        self._state.check()
+        if self._state.schema < Feature.ALARM_MAIL:
+            return Told.NOT_YET
+        told = [i for i in self._state.outbox.values() if i.kind is Work.ALARM]
+        before = [(i.created, one) for i in told if (one := Notice.read(i.payload)).alarm == notice.alarm]
+        if notice.state == "cleared":
+            if not before or before[-1][1].state == "cleared":
+                return Told.NOTHING
+        elif any(one.state != "cleared" and at > now - HOUR for at, one in before):
+            return Told.EARLIER
+        payload = json.dumps({key: clean(value) for key, value in asdict(notice).items()})
+        item = OutboxItem(uuid7(), Work.ALARM, UUID(int=0), None, now, 0, payload)
+        self._state.outbox[item.id] = item
+        self._state.tell("outbox")
+        return Told.WRITTEN
+
     async def next_due(self) -> datetime | None:
         times = [until for item in self._open() if (until := self._tries(item).until)]
         return min(times, default=None)
@@ -290,6 +322,11 @@ class MemoryStore:
         self.messages = MemoryMessages(self.state)
         self.sign_ins = MemorySignIns(self.state)
         self.outbox = MemoryOutbox(self.state)
+
+    async def agree(self, schema: int) -> int:
+        self.state.check()
+        self.state.schema = max(self.state.schema, schema)
+        return self.state.schema
 
     async def changes(self) -> AsyncIterator[str]:
         """See store.api."""

@@ -10,7 +10,7 @@ from psycopg import AsyncConnection
 from store.connections import Connections, Row, bounded
 from store.errors import NotFound, Unavailable
 from store.ids import HybridClock, uuid7
-from store.model import Counts, Deposit, Folder, Mark, Message, NewMessage
+from store.model import Counts, Deposit, Folder, Mark, Message, NewMessage, clean
 
 log = structlog.get_logger()
 
@@ -124,19 +124,14 @@ def _values(message: NewMessage, node: int) -> tuple[object, ...]:
         m.id,
         m.mailbox_id,
         node,
-        _clean(m.caller),
-        _clean(m.caller_name),
+        clean(m.caller),
+        clean(m.caller_name),
         m.recorded,
         m.seconds,
         m.urgent,
         m.cut_off,
-        _clean(m.call_id),
+        clean(m.call_id),
     )
-
-
-def _clean(text: str) -> str:
-    """What a caller sent must not keep his message out: PostgreSQL takes no NUL and no lone surrogate."""
-    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 def _message(row: Row) -> Message:

@@ -1,9 +1,15 @@
 """The values of the store. Frozen; a change makes a new one (`dataclasses.replace`)."""
 
-from dataclasses import dataclass, field
+import json
+from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
+
+
+def clean(text: str) -> str:
+    """What a caller sent must not keep his message out: PostgreSQL takes no NUL and no lone surrogate."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,8 @@ class Work(StrEnum):
     """Tell lamps the mailbox's present counts (state, not event: repeating is harmless)."""
     MAIL = "mail"
     """Send the notification mail of one message."""
+    ALARM = "alarm"
+    """Tell the administrator of an alarm by mail; the payload is a Notice."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,50 @@ class OutboxItem:
     message_id: UUID | None
     created: datetime
     attempts: int = 0
+    payload: str = "{}"
+    """JSON; what it holds depends on the kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """An alarm as the administrator is told of it, on behalf of the server `server`."""
+
+    alarm: str
+    """Its stable name."""
+    state: str
+    """"raised" or "cleared"; "happened" for one that does not last."""
+    severity: str
+    server: str
+    at: str
+    """ISO 8601 with time zone."""
+    to: str
+    """Mail address."""
+    subject: str
+    text: str
+
+    @classmethod
+    def read(cls, payload: str) -> "Notice":
+        """Raises ValueError for anything that is no notice. A newer release may say more."""
+        try:
+            said = json.loads(payload)
+            read = cls(**{field.name: said[field.name] for field in fields(cls)})
+        except (TypeError, KeyError, RecursionError) as error:
+            raise ValueError(f"not a notice: {error!r}") from None
+        if not all(isinstance(value, str) for value in asdict(read).values()):
+            raise ValueError("not a notice: something is no text")
+        return read
+
+
+class Told(StrEnum):
+    """What became of a notice."""
+
+    WRITTEN = "written"
+    EARLIER = "told already"
+    """That it stands was told within the last hour."""
+    NOTHING = "nothing to clear"
+    """That it stands was not told, so neither is that it is over."""
+    NOT_YET = "not yet"
+    """The other node's release cannot take it."""
 
 
 @dataclass(frozen=True, slots=True)

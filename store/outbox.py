@@ -1,24 +1,33 @@
 """Work for the Primary. Rows are replicated; tries and postponements are this node's own."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from datetime import datetime
 
 from store.connections import Connections
 from store.errors import Fenced
 from store.ids import uuid7
-from store.model import OutboxItem, Work
+from store.model import Notice, OutboxItem, Told, Work, clean
 
+# Kinds that a newer release wrote wait for a node that knows them.
 # One statement: the epoch is shown and checked, then the work is read (no row of work: id is null).
 DUE = """
-select h.holds, o.id, o.kind, o.mailbox_id, o.message_id, o.created, o.attempts
+select h.holds, o.id, o.kind, o.mailbox_id, o.message_id, o.created, o.attempts, o.payload::text
   from (select public.epoch_holds(%s) as holds) h
   left join lateral (
-    select * from public.outbox_due where not_before <= %s order by created, id limit %s) o on h.holds
+    select * from public.outbox_due
+     where kind = any(%s) and not_before <= %s order by created, id limit %s) o on h.holds
  order by o.created, o.id"""
 FINISH = "select public.finish_work(%s, %s, %s::smallint, %s, %s::bigint)"
 POSTPONE = """
 update public.outbox_open set attempts = attempts + 1, not_before = %s, why = left(%s, 500) where id = %s"""
-NEXT_DUE = "select min(not_before) from public.outbox_due where attempts > 0"
+NEXT_DUE = "select min(not_before) from public.outbox_due where attempts > 0 and kind = any(%s)"
+WAITING = """
+select kind, count(*), count(*) filter (where attempts > 0)
+  from public.outbox_due where kind = any(%s) group by 1"""
+ALARM = "select public.write_alarm(%s, %s::smallint, %s::jsonb, %s)"
+KINDS = [kind.value for kind in Work]
 
 
 class PostgresOutbox:
@@ -31,7 +40,7 @@ class PostgresOutbox:
         await self._connections.query("select public.epoch_holds(%s::bigint)", (epoch,))
 
     async def due(self, now: datetime, epoch: int, limit: int = 100) -> Sequence[OutboxItem]:
-        rows = await self._connections.query(DUE, (epoch, now, limit))
+        rows = await self._connections.query(DUE, (epoch, KINDS, now, limit))
         if not rows[0][0]:
             raise Fenced(f"epoch {epoch} is over")
         return [OutboxItem(row[1], Work(row[2]), *row[3:]) for row in rows if row[1]]
@@ -48,6 +57,15 @@ class PostgresOutbox:
         [[count]] = await self._connections.query("select count(*) from public.outbox_due")
         return int(count)
 
+    async def waiting(self) -> Mapping[Work, tuple[int, int]]:
+        rows = await self._connections.query(WAITING, (KINDS,))
+        return {Work(kind): (count, tried) for kind, count, tried in rows}
+
+    async def alarm(self, notice: Notice, now: datetime) -> Told:
+        payload = json.dumps({key: clean(value) for key, value in asdict(notice).items()})
+        [[told]] = await self._connections.query(ALARM, (uuid7(), self._node, payload, now))
+        return Told(told)
+
     async def next_due(self) -> datetime | None:
-        [[moment]] = await self._connections.query(NEXT_DUE)
+        [[moment]] = await self._connections.query(NEXT_DUE, (KINDS,))
         return moment if isinstance(moment, datetime) else None

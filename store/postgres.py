@@ -60,6 +60,10 @@ class PostgresStore:
         finally:
             await store._connections.close()
 
+    async def agree(self, schema: int) -> int:
+        [[agreed]] = await self._connections.query("select public.agree(%s)", (schema,))
+        return int(agreed)
+
     async def changes(self) -> AsyncIterator[str]:
         """See store.api."""
         tries = 0

@@ -15,8 +15,9 @@ MIGRATIONS = "store:migrations"
 LOCK = 0x766D_7363  # any constant: "vmsc"
 
 
-def upgrade(conninfo: str) -> str:
-    """Run the migrations that are missing, all in one transaction, and return the schema's revision.
+def upgrade(conninfo: str, to: str = "head") -> str:
+    """Run the migrations that are missing, all in one transaction, and return the schema's revision: four
+    digits, the version that nodes tell each other (features.py). `to`: an earlier one, for tests.
 
     Two nodes on one external database may call it at once: the second waits for the first.
     Raises Unavailable. Blocks for up to some seconds.
@@ -28,7 +29,7 @@ def upgrade(conninfo: str) -> str:
         with engine.begin() as connection:
             connection.execute(text(f"select pg_advisory_xact_lock({LOCK})"))
             settings.attributes["connection"] = connection
-            command.upgrade(settings, "head")
+            command.upgrade(settings, to)
             revision = str(connection.execute(text("select version_num from alembic_version")).scalar_one())
     except OperationalError as refused:
         raise Unavailable(str(refused)) from refused

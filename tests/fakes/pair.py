@@ -105,8 +105,8 @@ class Servers:
 
 
 @contextmanager
-def running_servers(**parameters: str) -> Iterator[Servers]:
-    """Two servers with schema, not yet subscribed to each other."""
+def running_servers(schemas: tuple[str, str] = ("head", "head"), **parameters: str) -> Iterator[Servers]:
+    """Two servers with schema (`schemas`: which revision each has), not yet subscribed to each other."""
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         authority = TestAuthority(folder)
@@ -120,7 +120,7 @@ def running_servers(**parameters: str) -> Iterator[Servers]:
                     parameters=FAST | parameters,
                 )
             )
-            upgrade(server.conninfo())
+            upgrade(server.conninfo(), schemas[number - 1])
             link = Link(server.settings.port)
             stack.callback(link.close)
             nodes.append(Node(number, server, link))

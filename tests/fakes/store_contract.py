@@ -10,7 +10,18 @@ import pytest
 from store.api import Store
 from store.errors import Conflict, Fenced, NotFound
 from store.ids import uuid7
-from store.model import Counts, Folder, Mark, NewMessage, OutboxItem, PinPolicy, User, Work
+from store.model import (
+    Counts,
+    Folder,
+    Mark,
+    NewMessage,
+    Notice,
+    OutboxItem,
+    PinPolicy,
+    Told,
+    User,
+    Work,
+)
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = PinPolicy(failures=3, window_minutes=30, lock_minutes=30)
@@ -327,3 +338,51 @@ async def test_changes_name_the_tables_concerned(store: Store) -> None:
     await store.messages.mark(new.id, Mark.READ)
     await store.outbox.done((await work(store))[0], "sent", 1)
     await asyncio.wait_for(task, 5)
+
+
+# ------------------------------------------------------------------ alarms
+
+
+HARD = 'it\'s "full" \\u0000 \\\nü'
+
+
+def notice(state: str = "raised", alarm: str = "disk_full", text: str = HARD) -> Notice:
+    return Notice(alarm, state, "critical", "vm1", NOON.isoformat(), "ops@example.org", "Disk full", text)
+
+
+async def told(store: Store) -> list[str]:
+    return [Notice.read(item.payload).state for item in await work(store) if item.kind is Work.ALARM]
+
+
+async def test_an_alarm_becomes_work_with_all_that_it_says(store: Store) -> None:
+    await store.agree(2)
+    assert await store.outbox.alarm(notice(text=HARD + "\0"), NOON) is Told.WRITTEN
+    [item] = await work(store)
+    assert (item.kind, item.message_id, item.created) == (Work.ALARM, None, NOON)
+    assert Notice.read(item.payload) == notice()
+    assert await store.outbox.waiting() == {Work.ALARM: (1, 0)}
+    await store.outbox.postpone(item, NOON, "450")
+    assert await store.outbox.waiting() == {Work.ALARM: (1, 1)}
+
+
+async def test_an_alarm_is_told_once_an_hour_and_once_that_it_is_over(store: Store) -> None:
+    await store.agree(2)
+    raised, cleared = notice(), notice("cleared")
+    said = [
+        (cleared, 0, Told.NOTHING),
+        (raised, 1, Told.WRITTEN),
+        (raised, 2, Told.EARLIER),
+        (cleared, 3, Told.WRITTEN),
+        (cleared, 4, Told.NOTHING),
+        (raised, 60, Told.EARLIER),
+        (notice(alarm="other"), 60, Told.WRITTEN),
+        (raised, 61, Told.WRITTEN),
+    ]
+    for one, minute, expected in said:
+        assert await store.outbox.alarm(one, NOON + timedelta(minutes=minute)) is expected, minute
+    assert len(await told(store)) == 4
+
+
+async def test_what_was_agreed_never_goes_back(store: Store) -> None:
+    assert await store.agree(2) == 2
+    assert await store.agree(1) == 2

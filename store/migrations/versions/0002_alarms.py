@@ -1,0 +1,16 @@
+"""Alarms in the outbox, and an agreement on what may be published (docs/decisions/0007)."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """On the raw connection, since the SQL holds many statements and percent signs."""
+    run: Callable[[str], Any] = op.get_bind().connection.driver_connection.execute  # type: ignore[union-attr]
+    run(Path(__file__).with_suffix(".sql").read_text())
