@@ -23,7 +23,7 @@ class Recording:
     path: Path
     seconds: float
     ended_by: str
-    """"key", "silence", "limit" or "hang-up"."""
+    """"key", "silence", "limit", "hang-up", or "cut-off": by us, who had to end the call."""
     key: str = ""
 
 
@@ -41,7 +41,7 @@ class Call(Protocol):
     """A call in progress. Digits pressed early are kept for the next `ask`, as experts type ahead.
 
     Every verb raises HungUp when the caller has gone, except `record`, which returns what there is
-    with `ended_by == "hang-up"` (the next verb raises).
+    with `ended_by` "hang-up" or "cut-off" (the next verb raises).
     """
 
     @property

@@ -21,14 +21,15 @@ def run_engine(
     settings: EngineSettings,
     main: Callable[[Engine], Coroutine[Any, Any, None]],
     terminate: Callable[[], None] | None = None,
+    at_once: Callable[[], None] | None = None,
 ) -> NoReturn:
     """Call this in the main thread. `main` runs in an asyncio thread; when it ends, so does the
-    process: status 0, or 1 if it raised. SIGTERM and SIGINT call `terminate` in the asyncio thread;
-    without it they cancel `main`."""
+    process: status 0, or 1 if it raised. SIGTERM and SIGINT call `terminate` in the asyncio thread,
+    SIGUSR1 `at_once`; without them they cancel `main`."""
     loop = asyncio.new_event_loop()
     engine = Engine(settings, loop)
     task = _Main(engine, loop, main)
-    _on_signals(engine, loop, terminate or task.cancel)
+    _on_signals(engine, loop, terminate or task.cancel, at_once or task.cancel)
     task.start()
     try:
         engine.run()
@@ -74,16 +75,18 @@ class _Main:
             self.engine.stop()
 
 
-def _on_signals(engine: Engine, loop: asyncio.AbstractEventLoop, act: Callable[[], None]) -> None:
+def _on_signals(
+    engine: Engine, loop: asyncio.AbstractEventLoop, act: Callable[[], None], at_once: Callable[[], None]
+) -> None:
     """Python runs signal handlers in the main thread, which is asleep in the library: the signal's
     byte goes to the doorbell, so that it wakes at once."""
 
-    def handle(_signal: int, _frame: object) -> None:
-        loop.call_soon_threadsafe(act)
+    def handle(number: int, _frame: object) -> None:
+        loop.call_soon_threadsafe(at_once if number == signal.SIGUSR1 else act)
 
     signal.set_wakeup_fd(engine.bell.fileno(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, handle)
-    signal.signal(signal.SIGINT, handle)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(number, handle)
 
 
 def _leave(status: int) -> NoReturn:

@@ -45,7 +45,7 @@ class PjCall:
 
     def __init__(self, engine: Engine, number: int, invite: Invite, prompts: Prompts) -> None:
         self.keep_rtp = False
-        self.ended = False
+        self.ended = self.cut_off = False
         self._engine, self.number, self._invite, self._prompts = engine, number, invite, prompts
         self._keys = Keys()
         self._news = asyncio.Event()
@@ -117,11 +117,12 @@ class PjCall:
         if self.ended:
             await asyncio.to_thread(path.write_bytes, wav.file_ulaw(b""))
             return Recording(path, 0.0, "hang-up")
-        ended_by, key = "hang-up", ""
+        ended_by, key = "", ""
         with contextlib.suppress(HungUp):
             await self._command(EngineCall.record, str(path))
             ended_by, key = await self._recorded(path, limits)
             await self._command(EngineCall.stop_recording)
+        ended_by = ended_by or ("cut-off" if self.cut_off else "hang-up")
         seconds = await self._complete(path)
         log.info("recorded", seconds=round(seconds, 2), ended_by=ended_by)
         return Recording(path, seconds, ended_by, key)
@@ -130,6 +131,11 @@ class PjCall:
         if not self.ended:
             with contextlib.suppress(EngineError, HungUp):
                 await self._command(EngineCall.end)
+
+    async def cut(self) -> None:
+        """End the call although its caller has not finished: a recording in progress is marked so."""
+        self.cut_off = True
+        await self.hang_up()
 
     # ---- what the verbs are made of
 

@@ -29,6 +29,8 @@ SHORT_LIFE = 5.0
 FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
 LAST_WORDS = 4.0
 """Seconds beyond `drain` after which workers that have not ended are killed."""
+END_CALLS = signal.SIGUSR1
+"""To the zygote and its workers: end, and calls in progress with you."""
 PR_SET_PDEATHSIG = 1
 
 
@@ -60,8 +62,9 @@ def die_with_parent(parent: int) -> None:
 
 
 def run_pool(settings: PoolSettings, session: Session) -> None:
-    """Be the zygote until SIGTERM; then let the workers finish and return. Call it in the main thread of
-    a process of its own. It dies with its parent, and the workers with it."""
+    """Be the zygote until SIGTERM; then let the workers finish and return. After SIGUSR1, then or later,
+    calls in progress are ended at once. Call it in the main thread of a process of its own. It dies with
+    its parent, and the workers with it."""
     parent = os.getppid()
     die_with_parent(parent)
     import sip.worker  # noqa: F401  pjsua2 itself: before the forks, so that it is shared
@@ -84,16 +87,18 @@ class Zygote:
 
     def run(self) -> None:
         """Signals are blocked and waited for: nothing can happen between a look and a wait."""
-        watched = {signal.SIGTERM, signal.SIGINT, signal.SIGCHLD}
+        watched = {signal.SIGTERM, signal.SIGINT, END_CALLS, signal.SIGCHLD}
         signal.signal(signal.SIGCHLD, _nothing)
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         log.info("pool starts", workers=self.settings.workers)
+        at_once = False
         while not self.ending:
             self.reap()
             self.start_due()
             caught = signal.sigtimedwait(watched, self.pause())
             self.ending = caught is not None and caught.si_signo != signal.SIGCHLD
-        self.finish(watched)
+            at_once = caught is not None and caught.si_signo == END_CALLS
+        self.finish(watched, at_once)
         log.info("pool has ended")
 
     def start_due(self) -> None:
@@ -146,12 +151,15 @@ class Zygote:
                         "worker died", slot=slot.number, pid=pid, code=os.waitstatus_to_exitcode(status)
                     )
 
-    def finish(self, watched: set[signal.Signals]) -> None:
-        """Tell the workers to end, wait for their calls, kill what is left."""
-        self.tell(signal.SIGTERM)
-        deadline = time.monotonic() + self.settings.drain + LAST_WORDS
+    def finish(self, watched: set[signal.Signals], at_once: bool) -> None:
+        """Tell the workers to end, wait for their calls unless `at_once`, kill what is left."""
+        self.tell(END_CALLS if at_once else signal.SIGTERM)
+        deadline = time.monotonic() + (0.0 if at_once else self.settings.drain) + LAST_WORDS
         while any(slot.pid for slot in self.slots) and (left := deadline - time.monotonic()) > 0:
-            signal.sigtimedwait({signal.SIGCHLD}, left)
+            caught = signal.sigtimedwait({signal.SIGCHLD, END_CALLS}, left)
+            if caught and caught.si_signo == END_CALLS:
+                self.tell(END_CALLS)
+                deadline = min(deadline, time.monotonic() + LAST_WORDS)
             self.reap()
         self.tell(signal.SIGKILL)
         while any(slot.pid for slot in self.slots):

@@ -30,7 +30,7 @@ LAST_WORDS = 2.0
 def run_worker(settings: PoolSettings, session: Session, slot: int, board: Board) -> NoReturn:
     """Become the worker of a slot, in the main thread of a fresh process."""
     worker = Worker(settings, session, slot, board)
-    run_engine(settings.engine_of(slot), worker.serve, worker.drain)
+    run_engine(settings.engine_of(slot), worker.serve, worker.drain, worker.end_calls)
 
 
 def pauses() -> Iterator[float]:
@@ -48,10 +48,10 @@ class Worker:
         self.calls: dict[int, PjCall] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.handler: Handler | None = None
-        self.draining = asyncio.Event()
+        self.draining, self.at_once = asyncio.Event(), asyncio.Event()
 
     async def serve(self, engine: Engine) -> None:
-        """From start to SIGTERM."""
+        """From start to SIGTERM or SIGUSR1."""
         self.engine, self.loop = engine, asyncio.get_running_loop()
         engine.listener = self.heard
         self.show()
@@ -81,14 +81,30 @@ class Worker:
         """Take no more calls; end when those in progress have ended."""
         self.draining.set()
 
+    def end_calls(self) -> None:
+        """Take no more calls, end those in progress, and end."""
+        self.at_once.set()
+        self.draining.set()
+
     async def finish(self) -> None:
-        if self.tasks:
-            log.info("waiting for calls to end", calls=len(self.tasks), at_most=self.settings.drain)
-            await asyncio.wait(self.tasks, timeout=self.settings.drain)
+        await self.wait_for_calls()
+        if self.calls:
+            log.info("ending calls in progress", calls=len(self.calls))
         for call in list(self.calls.values()):
-            await call.hang_up()
+            await call.cut()
         if self.tasks:
             await asyncio.wait(self.tasks, timeout=LAST_WORDS)
+
+    async def wait_for_calls(self) -> None:
+        """Until the last has ended, or for as long as settings and operator allow."""
+        if not self.tasks or self.at_once.is_set():
+            return
+        log.info("waiting for calls to end", calls=len(self.tasks), at_most=self.settings.drain)
+        told = self.loop.create_task(self.at_once.wait())
+        ends = self.loop.time() + self.settings.drain
+        while self.tasks and not told.done() and (left := ends - self.loop.time()) > 0:
+            await asyncio.wait({*self.tasks, told}, timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        told.cancel()
 
     def show(self, **changes: Any) -> None:
         self.state = replace(self.state, **changes)

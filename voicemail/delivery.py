@@ -120,11 +120,11 @@ class Delivery:
         await self.drop(addition)
         return longer
 
-    async def deliver(self, draft: "Draft") -> bool:
-        """Hand over a complete recording. True when the store holds it; False when it stays in the spool
-        for now, from where it is delivered as soon as the store answers. Never raises for a store that
-        is away. Returns within `rules.patience`."""
-        entry = replace(draft.entry, complete=True)
+    async def deliver(self, draft: "Draft", complete: bool = True) -> bool:
+        """Hand over a recording; one that is not complete is marked cut off. True when the store holds
+        it; False when it stays in the spool for now, from where it is delivered as soon as the store
+        answers. Never raises for a store that is away. Returns within `rules.patience`."""
+        entry = replace(draft.entry, complete=complete)
         task = asyncio.create_task(self._deliver(entry))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -148,7 +148,11 @@ class Delivery:
             return True
         with contextlib.suppress(OSError):
             await asyncio.to_thread(
-                self._spool.finish, entry.id, complete=True, urgent=entry.urgent, seconds=entry.seconds
+                self._spool.finish,
+                entry.id,
+                complete=entry.complete,
+                urgent=entry.urgent,
+                seconds=entry.seconds,
             )
         self._postpone(entry)
         return False

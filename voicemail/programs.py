@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sip import edge
+from sip.pool import END_CALLS
 from store import schema
 from store.server import STOP_FAST, Passwords, PostgresServer, ServerSettings, Tls
 from voicemail.cluster.keeper import NotYet, Program
@@ -108,7 +109,7 @@ def presence_program(config: Config, database_ready: Callable[[], bool]) -> Prog
 
 def workers_program(config_path: Path) -> Program:
     command = [sys.executable, "-m", "voicemail.worker", str(config_path)]
-    return Program("workers", lambda: _dies_with_us("KILL", command), patience=35.0)
+    return Program("workers", lambda: _dies_with_us("KILL", command), patience=35.0, at_once=END_CALLS)
 
 
 def primary_program(config_path: Path) -> Program:

@@ -1,7 +1,7 @@
 """What a node keeps to itself: passwords, the cluster's secret, and who belongs to the cluster.
 
-Three files below the node's directory, each of mode 0600 and replaced as a whole: `secrets.json`,
-`cluster.json` (the members) and `epoch.json`.
+Files below the node's directory, each of mode 0600 and replaced as a whole: `secrets.json`,
+`cluster.json` (the members), `epoch.json`, `orders.json` (an operator's) and `history.json`.
 """
 
 import json
@@ -90,6 +90,14 @@ class Membership:
         return Membership(self.number, tuple(sorted((*others, member), key=lambda m: m.number)))
 
 
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What an operator ordered of this node until further notice; a restart changes nothing about it."""
+
+    deactivated: bool = False
+    taking_calls: bool = True
+
+
 def member_of(config: Config, number: int) -> Member:
     """How the node of this configuration presents itself."""
     return Member(
@@ -125,6 +133,23 @@ class NodeFiles:
             return 0
         return self._read("epoch.json", lambda read: int(read["epoch"]))
 
+    def orders(self) -> Orders:
+        if not (self.directory / "orders.json").exists():
+            return Orders()
+        known = Orders.__dataclass_fields__
+        return self._read(
+            "orders.json", lambda read: Orders(**{key: bool(read[key]) for key in known if key in read})
+        )
+
+    def history(self) -> list[dict[str, Any]]:
+        """Changes of this node's status, oldest first. Only for people to read, so what cannot be read
+        is no error: []."""
+        try:
+            kept = json.loads((self.directory / "history.json").read_text())
+        except (OSError, ValueError, RecursionError):
+            return []
+        return [entry for entry in kept if isinstance(entry, dict)] if isinstance(kept, list) else []
+
     def write_secrets(self, secrets: Secrets) -> None:
         self._write("secrets.json", asdict(secrets))
 
@@ -133,6 +158,12 @@ class NodeFiles:
 
     def write_epoch(self, epoch: int) -> None:
         self._write("epoch.json", {"epoch": epoch})
+
+    def write_orders(self, orders: Orders) -> None:
+        self._write("orders.json", asdict(orders))
+
+    def write_history(self, history: list[dict[str, Any]]) -> None:
+        self._write("history.json", history)
 
     def _write(self, name: str, content: object) -> None:
         write_private(self.directory / name, json.dumps(content, indent=1).encode())

@@ -32,7 +32,7 @@ class Speaks:
 
     seconds: float
     then: str = "#"
-    """"#", or why it ended otherwise: "silence", "limit", "hang-up"."""
+    """"#", or why it ended otherwise: "silence", "limit", "hang-up", "cut-off"."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ class ScriptedCall:
         speaks = Speaks(step) if isinstance(step, int | float) else step
         assert isinstance(speaks, Speaks), f"the script has {step!r} where a recording is made"
         seconds = min(speaks.seconds, limits.longest)
-        self.gone |= speaks.then == "hang-up"
+        self.gone |= speaks.then in ("hang-up", "cut-off")
         path.write_bytes(wav.file_ulaw(voice(self.recorded) * 2 * int(seconds * wav.RATE / 2)))
         self.clock.pass_(seconds)
         if speaks.then == "#":

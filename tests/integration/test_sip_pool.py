@@ -15,6 +15,7 @@ from sip import wav
 from sip.board import State
 from sip.errors import EngineError
 from sip.hears import hears
+from sip.pool import END_CALLS
 from sip.softphone import Softphone
 from tests.fakes.sip import Party
 from tests.fakes.sip_pool import SipPool, phone_settings
@@ -87,8 +88,25 @@ async def test_calls_that_do_not_finish_are_ended_and_their_recordings_kept(
     pool.terminate()
     assert await talking.ended(5) == 200
     ended_by, _, seconds, _, closed = (await pool.report())["result"]
-    assert (ended_by, closed) == ("hang-up", True)
+    assert (ended_by, closed) == ("cut-off", True)
     assert seconds > 1.5
+    assert await asyncio.wait_for(pool.process.wait(), 3) == 0
+
+
+@pytest.mark.parametrize("draining", [False, True])
+async def test_calls_are_ended_at_once_when_the_pool_is_told_so(
+    pool: SipPool, phone: Softphone, draining: bool
+) -> None:
+    talking = await phone.dial(pool.uri("record"))
+    await talking.answered()
+    if draining:
+        pool.terminate()
+        await asyncio.sleep(0.2)
+    began = asyncio.get_running_loop().time()
+    pool.process.send_signal(END_CALLS)
+    assert await talking.ended(5) == 200
+    assert asyncio.get_running_loop().time() - began < 1.0
+    assert (await pool.report())["result"][0] == "cut-off"
     assert await asyncio.wait_for(pool.process.wait(), 3) == 0
 
 

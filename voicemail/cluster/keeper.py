@@ -44,6 +44,8 @@ class Program:
     stop: signal.Signals = signal.SIGTERM
     patience: float = 10.0
     """Seconds it may take to stop."""
+    at_once: signal.Signals | None = None
+    """Stops it without letting it finish what it does; None when `stop` does that."""
 
 
 class Keeper:
@@ -65,6 +67,8 @@ class Keeper:
         return self.failures > 3 or (self.down_since is not None and now - self.down_since > GRACE)
 
     async def run(self) -> None:
+        """Until cancelled; the program goes on then, until `stop`."""
+        self.down_since, self.failures = time.monotonic(), 0
         while True:
             began = time.monotonic()
             try:
@@ -109,19 +113,23 @@ class Keeper:
                 with suppress(OSError, RuntimeError):
                     self.process.stdin.write(line)
 
-    async def stop(self) -> None:
-        """Ask it to end; after its patience, kill its group."""
+    async def stop(self, at_once: bool = False) -> None:
+        """Ask it to end, `at_once` or when it has finished what it does; after its patience, kill its
+        group."""
         process = self.process
         if not process or process.returncode is not None:
+            self.down_since = time.monotonic()
             return
+        how = (self.program.at_once if at_once else None) or self.program.stop
         with suppress(ProcessLookupError):
-            process.send_signal(self.program.stop)
+            process.send_signal(how)
         try:
             async with asyncio.timeout(self.program.patience):
                 await process.wait()
         except TimeoutError:
             log.warning("It did not stop and is killed.", program=self.program.name)
         self._end_group(signal.SIGKILL)
+        self.down_since = time.monotonic()
 
     def _end_group(self, how: signal.Signals) -> None:
         if self.process:

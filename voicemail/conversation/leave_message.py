@@ -117,6 +117,7 @@ class Letter:
     def __init__(self, desk: Desk, call: Call, box: Box) -> None:
         self._desk, self._call, self._box = desk, call, box
         self._draft: Draft | None = None
+        self._cut_off = False
         self.ended_by = ""
         self.last_words: tuple[Sound, ...] = ("goodbye",)
 
@@ -127,7 +128,7 @@ class Letter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._draft:
-            await self._desk.delivery.deliver(self._draft)
+            await self._desk.delivery.deliver(self._draft, complete=not self._cut_off)
             self.last_words = ("message_sent", "goodbye")
 
     @property
@@ -189,7 +190,11 @@ class Letter:
         if taken.seconds < delivery.rules.shortest:
             await delivery.drop(draft)
             return None
-        if taken.ended_by == "hang-up":  # about to be delivered: no need to note it on disk first
+        self._cut_off = taken.ended_by == "cut-off"
+        if taken.ended_by in (
+            "hang-up",
+            "cut-off",
+        ):  # delivered next: no need to note it on disk
             return replace(draft, entry=replace(draft.entry, seconds=taken.seconds))
         return await delivery.change(draft, complete=True, seconds=taken.seconds)
 

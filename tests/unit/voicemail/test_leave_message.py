@@ -42,6 +42,12 @@ async def test_hanging_up_after_the_tone_sends(home: House) -> None:
     assert home.left_in_spool() == 0
 
 
+async def test_a_recording_that_we_had_to_end_is_sent_as_cut_off(home: House) -> None:
+    assert await leave(home, home.call(Speaks(5.0, "cut-off"))) is None
+    (message,) = await home.messages()
+    assert (message.seconds, message.cut_off) == (5.0, True)
+
+
 async def test_pound_sends_and_says_so_afterwards(home: House) -> None:
     call = home.call(5.0, "#")
     assert await leave(home, call) is Next.GOODBYE
