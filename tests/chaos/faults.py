@@ -1,0 +1,156 @@
+"""What is done to the cluster: each fault has a name, a beginning and a healing.
+
+A fault may need a node (its target). `silent` says for how long, at most, the cluster may be without
+anybody who answers because of it; faults of both nodes at once are the only ones with one.
+"""
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.acceptance import scene
+from tests.chaos.net import Network
+from tests.chaos.nodes import NetCluster, NetNode
+
+Act = Callable[["Stage"], Awaitable[None]]
+
+
+@dataclass
+class Stage:
+    """Where a fault happens: `target` is the node it befalls, `other` its peer."""
+
+    cluster: NetCluster
+    network: Network
+    target: NetNode
+    other: NetNode
+
+
+@dataclass(frozen=True)
+class Fault:
+    name: str
+    hold: float
+    """Seconds until it is healed."""
+    start: Act
+    heal: Act
+    moves: bool = False
+    """Whether the other node becomes Primary when the target was."""
+    both_down: bool = False
+    """Whether nobody may answer meanwhile."""
+    splits: bool = False
+    """Whether only the link between the nodes is touched, so that no call may be refused."""
+
+
+async def nothing(_: Stage) -> None:
+    """It heals by itself."""
+
+
+async def kill_node(stage: Stage) -> None:
+    await stage.target.kill()
+
+
+async def start_node(stage: Stage) -> None:
+    await stage.target.start()
+
+
+async def kill_both(stage: Stage) -> None:
+    await asyncio.gather(*(node.kill() for node in stage.cluster.nodes))
+
+
+async def start_both(stage: Stage) -> None:
+    await asyncio.gather(*(node.start() for node in stage.cluster.nodes))
+
+
+def signals(what: Callable[[NetNode], list[int]], number: signal.Signals) -> Act:
+    async def act(stage: Stage) -> None:
+        pids = what(stage.target)
+        if not pids:
+            raise RuntimeError(f"vm{stage.target.number} does not run what is to be hit")
+        scene.send(pids, number)
+
+    return act
+
+
+def zygote(node: NetNode) -> list[int]:
+    return scene.part(node, "voicemail.worker")[:1]
+
+
+async def cut(stage: Stage) -> None:
+    stage.network.cut()
+
+
+async def deafen(stage: Stage) -> None:
+    """The target hears nothing of its peer, which hears it."""
+    stage.network.drop(stage.other.number, stage.target.number)
+
+
+async def unplug(stage: Stage) -> None:
+    stage.network.unplug(stage.target.number)
+
+
+async def lose(stage: Stage) -> None:
+    """One packet in five, between the nodes."""
+    stage.network.drop(1, 2, 20)
+    stage.network.drop(2, 1, 20)
+
+
+async def lose_all(stage: Stage) -> None:
+    """One packet in five, on every way."""
+    stage.network.lose(20)
+
+
+async def mend(stage: Stage) -> None:
+    stage.network.heal()
+
+
+def ballast(node: NetNode) -> Path:
+    return Path(node.config.directory) / "ballast"
+
+
+async def fill_disk(stage: Stage) -> None:
+    await asyncio.to_thread(_fill, ballast(stage.target))
+
+
+def _fill(path: Path) -> None:
+    block = bytes(1 << 20)
+    try:
+        with path.open("wb", buffering=0) as out:
+            while out.write(block) == len(block):
+                pass
+    except OSError:
+        pass  # full
+
+
+async def empty_disk(stage: Stage) -> None:
+    ballast(stage.target).unlink(missing_ok=True)
+
+
+KILL, STOP, CONT = signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT
+
+FAULTS = {
+    fault.name: fault
+    for fault in (
+        Fault("kill node", 4.0, kill_node, start_node, moves=True),
+        Fault("freeze node", 5.0, signals(scene.tree, STOP), signals(scene.tree, CONT), moves=True),
+        Fault("unplug node", 6.0, unplug, mend, moves=True),
+        Fault("cut 1 s", 1.0, cut, mend, splits=True),
+        Fault("cut 10 s", 10.0, cut, mend, splits=True, moves=True),
+        Fault("deaf node", 8.0, deafen, mend, splits=True),
+        Fault("lose 20 % between", 10.0, lose, mend, splits=True),
+        Fault("lose 20 % everywhere", 8.0, lose_all, mend),
+        Fault("kill both nodes", 0.5, kill_both, start_both, both_down=True),
+        Fault("full disk", 8.0, fill_disk, empty_disk, moves=True),
+        Fault("kill database", 2.0, signals(scene.postmaster, KILL), nothing),
+        Fault("kill edge", 2.0, signals(scene.edge, KILL), nothing),
+        Fault("kill workers' zygote", 2.0, signals(zygote, KILL), nothing),
+        Fault("kill Primary's services", 2.0, signals(scene.duties, KILL), nothing),
+    )
+}
+LONG = {
+    fault.name: fault
+    for fault in (
+        Fault("cut 30 s", 30.0, cut, mend, splits=True, moves=True),
+        Fault("cut 300 s", 300.0, cut, mend, splits=True, moves=True),
+    )
+}

@@ -1,0 +1,279 @@
+"""One cluster under callers, and the faults that befall it one after the other."""
+
+import asyncio
+import email
+import random
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from uuid import UUID
+
+from sip import wav
+from store.api import Store
+from store.errors import StoreError
+from store.ids import uuid7
+from store.model import User
+from tests.acceptance import scene
+from tests.bench.lamps import Lamps
+from tests.chaos import changes, figures, net, nodes
+from tests.chaos.crowd import Crowd, longest_gap, longest_wait, unanswered, whys
+from tests.chaos.faults import Fault, Stage
+from tests.chaos.figures import FIVE, Row
+from tests.fakes.sip_pool import noise
+from voicemail.errors import ClusterError
+from voicemail.sink import Sink
+
+BUSY = tuple(str(number) for number in range(2001, 2011))
+"""Mailboxes that are called; each message is announced by mail."""
+HEALED = 60.0
+"""Seconds after which a cluster that is not well again is called broken."""
+
+
+class Trial:
+    """`async with Trial(...) as trial`, then `befall` for each fault, then `close`."""
+
+    def __init__(
+        self, seed: int, folder: Path, network: net.Network, workers: int, rate: float,
+        tell: Callable[[str], None],
+    ) -> None:  # fmt: skip
+        self.seed, self.folder, self.network, self.workers, self.rate = seed, folder, network, workers, rate
+        self.tell, self.random = tell, random.Random(seed)
+        self.rows: list[Row] = []
+        self.windows: list[tuple[float, float]] = []
+        self.lamps, self.users, self.quiet = Lamps(), dict[str, UUID](), list[UUID]()
+        self.arrivals: dict[str, list[float]] = defaultdict(list)
+        self.read: set[Path] = set()
+        self.clock = time.time() - time.monotonic()
+
+    async def __aenter__(self) -> "Trial":
+        async with AsyncExitStack() as stack:
+            loop = asyncio.get_running_loop()
+            transport, _ = await loop.create_datagram_endpoint(lambda: self.lamps, (net.CALLERS, 0))
+            stack.callback(transport.close)
+            self.sink = await stack.enter_async_context(Sink(self.folder / "mails", net.CALLERS))
+            self.cluster = nodes.make(
+                self.folder, self.network, self.workers, self.lamps.port, self.sink.port, self.tell
+            )
+            stack.callback(self.cluster.unmount)
+            stack.push_async_callback(self.kill)
+            await self.cluster.start()
+            self.stores: tuple[Store, ...] = tuple(
+                [await stack.enter_async_context(node.store()) for node in self.cluster.nodes]
+            )
+            await self._add_users()
+            first, second = self.cluster.nodes
+            self.crowd = Crowd((first.where, second.where), BUSY, net.CALLERS)
+            self.load = asyncio.create_task(self.crowd.stream(self.rate))
+            stack.callback(self.load.cancel)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def kill(self) -> None:
+        """No order is needed: what counts has been counted."""
+        for node in self.cluster.nodes:
+            if node.process and node.process.returncode is None:
+                await node.kill()
+
+    async def _add_users(self) -> None:
+        greeting = noise(0.5, 99)
+        assert wav.is_sound(greeting)
+        for extension in BUSY:
+            address = f"{extension}@example.com"
+            user = User(uuid7(), extension, f"User {extension}", address, attach=False)
+            await self.stores[0].users.add(user)
+            await self.stores[0].users.set_greeting(user.id, greeting)
+            self.users[extension] = user.id
+        self.quiet = await changes.make(self.stores[0], noise(1.0, 5))
+        for extension, user_id in zip(changes.QUIET, self.quiet, strict=True):
+            self.users[extension] = user_id
+        await scene.seen("the users on both nodes", self.alike, 10)
+
+    # ---- a fault
+
+    async def befall(self, fault: Fault, primary: bool) -> Row:
+        """To the Primary, or to the other. Gives the row without what only the end can tell."""
+        target, other = await self.calm(HEALED)
+        if not primary:
+            target, other = other, target
+        stage = Stage(self.cluster, self.network, target, other)
+        await asyncio.sleep(self.random.uniform(0.5, 2.5))
+        who = (
+            "both" if fault.both_down or fault.splits and fault.name != "deaf node" else f"vm{target.number}"
+        )
+        row = Row(
+            self.seed, fault.name, f"{who} {'Primary' if primary else 'Second.'}" if who != "both" else who
+        )
+        sides = [
+            changes.Changes(store, n, self.random.randrange(1 << 30), self.quiet, noise(1.0, 5))
+            for n, store in enumerate(self.stores, 1)
+        ]
+        self.tell(f"{fault.name}: {row.target}")
+        start = time.monotonic()
+        writing = [asyncio.create_task(side.run()) for side in sides]
+        try:
+            await fault.start(stage)
+            await asyncio.sleep(fault.hold)
+        finally:
+            await fault.heal(stage)
+            for task in writing:
+                task.cancel()
+        healed = time.monotonic()
+        await asyncio.gather(*writing, return_exceptions=True)
+        await self._after(row, fault, start, healed)
+        self.rows.append(row)
+        return row
+
+    async def _after(self, row: Row, fault: Fault, start: float, healed: float) -> None:
+        lamps = asyncio.create_task(self._lamps_after(healed))
+        try:
+            await self.calm(HEALED)
+            await scene.seen("both nodes hold the same", self.alike, HEALED)
+        except (ClusterError, AssertionError) as error:
+            row.wrong.append(str(error))
+        row.equal = time.monotonic() - healed
+        dark = await lamps
+        row.lamps_wrong = len(dark)
+        row.wrong += dark
+        end = time.monotonic()
+        self.windows.append((start, end))
+        row.new_primary = figures.new_primary(self.changes(), start + self.clock, end + self.clock)
+        row.changes = sum(start <= c.at - self.clock <= end for c in self.changes())
+        if fault.moves and row.target.endswith("Primary") and row.new_primary is None:
+            row.wrong.append("the other node did not become Primary")
+
+    async def _lamps_after(self, healed: float) -> list[str]:
+        """Which lamps are wrong so long after the heal. Called mailboxes may be a call behind."""
+        await asyncio.sleep(max(0.0, healed + FIVE - 2.0 - time.monotonic()))
+        before = await self._new()
+        await asyncio.sleep(max(0.0, healed + FIVE - time.monotonic()))
+        shown = {e: seen[-1][1] for e, seen in self.lamps.lit.items() if seen}
+        after = await self._new()
+        wrong = []
+        for extension in self.users:
+            low, high = sorted((before.get(extension, 0), after.get(extension, 0)))
+            if not low <= shown.get(extension, 0) <= high:
+                wrong.append(f"lamp of {extension} shows {shown.get(extension, 0)}, not {low} to {high}")
+        return wrong
+
+    async def _new(self) -> dict[str, int]:
+        """New messages of each mailbox; the most that either node knows of."""
+        found: dict[str, int] = {}
+        for store in self.stores:
+            with suppress(StoreError):
+                for extension, user in self.users.items():
+                    new = (await store.messages.counts(user)).new
+                    found[extension] = max(found.get(extension, 0), new)
+        return found
+
+    # ---- how the cluster is
+
+    async def calm(self, within: float) -> tuple[nodes.NetNode, nodes.NetNode]:
+        """Primary and Secondary, once there is one of each and everything runs."""
+        ends = time.monotonic() + within
+        while True:
+            first, second = self.cluster.nodes
+            await self.cluster.in_service(max(0.1, ends - time.monotonic()))
+            said = [(await node.status()).get("status") for node in self.cluster.nodes]
+            if sorted(map(str, said)) == ["Primary", "Secondary"]:
+                return (first, second) if said[0] == "Primary" else (second, first)
+            if time.monotonic() > ends:
+                raise ClusterError(f"after {within:g} s the nodes are {said}")
+            await asyncio.sleep(0.05)
+
+    async def alike(self) -> bool:
+        """Asked of both at once; with calls coming in, they are equal between two of them."""
+        try:
+            one, two = await asyncio.gather(*(node.digests() for node in self.cluster.nodes))
+        except StoreError:
+            return False
+        return one == two
+
+    def changes(self) -> list[figures.Change]:
+        return [c for node in self.cluster.nodes for c in figures.changes(node.log, node.number)]
+
+    # ---- the end
+
+    async def close(self) -> list[Row]:
+        """No more calls; count what is there, and complete the rows."""
+        self.crowd.closing.set()
+        await self.load
+        wrong = []
+        for what, look, within in (
+            ("every confirmed message on both nodes", self._arrived, 20.0),
+            ("both nodes hold the same", self.alike, 20.0),
+            ("the same derived state on both", self._same_listings, 5.0),
+            ("a mail of each message", self._mailed, 30.0),
+            ("each lamp right", self._lamps_right, 5.0),
+        ):
+            try:
+                await scene.seen(what, look, within)
+            except (AssertionError, StoreError) as error:
+                wrong.append(str(error))
+        held = [await self.held(store) for store in self.stores]
+        await self._mailed()
+        for row, (start, end) in zip(self.rows, self.windows, strict=True):
+            self._complete(row, start, end, held)
+        if self.rows:
+            self.rows[-1].wrong += wrong
+        return self.rows
+
+    def _complete(self, row: Row, start: float, end: float, held: list[Counter[str]]) -> None:
+        crowd, began = self.crowd, start - 5.0  # calls in progress when it happened
+        inside = crowd.between(start, end)
+        row.gaps = (
+            longest_gap(crowd.attempts(1, start, end), end),
+            longest_gap(crowd.attempts(2, start, end), end),
+        )
+        row.wait, row.callers = longest_wait(inside), len(inside)
+        row.unanswered = len(unanswered(inside))
+        row.refused = sum(whys(inside).values())
+        outcomes = [o for c in crowd.between(began, end) for _, o in c.attempts]
+        confirmed = [o.number for o in outcomes if o.end == "confirmed"]
+        row.confirmed = len([o for c in inside for _, o in c.attempts if o.end == "confirmed"])
+        row.lost = figures.lost(confirmed, held)
+        row.doubled = figures.doubled((o.number for o in outcomes), held)
+        row.twice, row.more = figures.repeats(self.arrivals, start + self.clock, end + self.clock)
+        row.wrong += self._judge(row, {o.number: o for o in outcomes})
+
+    def _judge(self, row: Row, outcomes: dict[str, object]) -> list[str]:
+        wrong = [f"lost: {outcomes[number]}" for number in row.lost]
+        wrong += [f"doubled: {outcomes[number]}" for number in row.doubled]
+        if row.more:
+            wrong.append(f"{row.more} mails came three times")
+        return wrong
+
+    async def held(self, store: Store) -> Counter[str]:
+        """Messages by caller."""
+        return Counter(
+            [m.caller for extension in BUSY for m in await store.messages.listing(self.users[extension])]
+        )
+
+    async def _arrived(self) -> bool:
+        held = [await self.held(store) for store in self.stores]
+        return not figures.lost(self.crowd.of("confirmed"), held)
+
+    async def _same_listings(self) -> bool:
+        listings = [
+            [sorted(map(repr, await store.messages.listing(user))) for user in self.users.values()]
+            for store in self.stores
+        ]
+        people = [[repr(user) for user in await store.users.all()] for store in self.stores]
+        return listings[0] == listings[1] and people[0] == people[1]
+
+    async def _mailed(self) -> bool:
+        """Also notes when each mail came."""
+        for path in self.sink.mails():
+            if path not in self.read:
+                self.read.add(path)
+                mail = email.message_from_bytes(path.read_bytes())
+                self.arrivals[str(mail["Message-ID"])].append(path.stat().st_mtime)
+        return len(self.arrivals) >= sum((await self.held(self.stores[0])).values())
+
+    async def _lamps_right(self) -> bool:
+        shown = {e: seen[-1][1] for e, seen in self.lamps.lit.items() if seen}
+        return all(shown.get(e, 0) == new for e, new in (await self._new()).items())
