@@ -44,6 +44,7 @@ from sip.enginecall import EngineCall, Headers, with_headers
 from sip.errors import EngineError
 from sip.requests import Request
 from sip.settings import EngineSettings
+from sip.watch import Watch
 
 KEEP = 0.3
 """Seconds a stopped player lives on."""
@@ -108,6 +109,7 @@ class Engine:
         self.accounts: dict[tuple[str, str], Account] = {}
         self.numbers, self.running = itertools.count(1), True
         self.requests: dict[int, tuple[int, Any]] = {}
+        self.watch = Watch()
         self.bell = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.bell.setblocking(False)
         self.endpoint = pj.Endpoint()

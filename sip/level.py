@@ -10,6 +10,8 @@ LOUD = 330
 BLOCK = RATE // 4
 SPOKEN = 0.03
 """A quarter of a second is speech when this part of its samples is loud."""
+MOST = 2**20
+"""Bytes judged in one look: two minutes of audio."""
 IS_LOUD = bytes(abs(value) > LOUD for value in ULAW_VALUES)
 
 
@@ -29,23 +31,36 @@ def trailing_quiet(samples: bytes) -> tuple[float, bool]:
 
 
 class Growth:
-    """A recording that grows. `look` does file I/O: call it in a thread."""
+    """A recording that grows. `look` and `close` do file I/O: call them in one thread, not asyncio's;
+    any thread may read the fields."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, now: float) -> None:
+        """`now` in seconds of any clock, the same as for `look`."""
         self.path = path
         self.quiet = 0.0
         """Seconds of quiet at the end of what has been looked at."""
-        self.stalled = 0
-        """Looks in a row that found nothing new."""
-        self._seen = HEADER
+        self.stalled = 0.0
+        """Seconds for which nothing new has come, as far as looks can tell."""
+        self._seen, self._grew, self._file = HEADER, now, -1
 
-    def look(self) -> None:
-        """Fsync the file, and judge what is new in it."""
-        with self.path.open("rb") as file:
-            os.fdatasync(file.fileno())
-            file.seek(self._seen)
-            new = file.read()
+    def look(self, now: float) -> None:
+        """Put the file on disk, and judge what is new in it. Raises OSError."""
+        if self._file < 0:
+            self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        os.fdatasync(self._file)
+        new = os.pread(self._file, MOST, self._seen)
         self._seen += len(new)
-        self.stalled = 0 if new else self.stalled + 1
-        quiet, throughout = trailing_quiet(new)
-        self.quiet = self.quiet + quiet if throughout else quiet
+        if new:
+            quiet, throughout = trailing_quiet(new)
+            self.quiet, self._grew = self.quiet + quiet if throughout else quiet, now
+        self.stalled = now - self._grew
+
+    @property
+    def open(self) -> bool:
+        return self._file >= 0
+
+    def close(self) -> None:
+        """No more looks."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1

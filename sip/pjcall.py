@@ -22,17 +22,13 @@ from sip.enginecall import EngineCall
 from sip.errors import BadSound, EngineError
 from sip.invite import Invite
 from sip.keys import Keys
-from sip.level import Growth
+from sip.watch import Listener, Watched
 
 log = structlog.get_logger()
 
 ANSWER_PATIENCE = 10.0
 """Seconds from our 200 until it must be acknowledged and audio flow; the 200 is repeated meanwhile
 (RFC 3261 section 13.3.1.4). Without an ACK nobody listens: an edge died, and the caller went elsewhere."""
-SYNC_EVERY = 1.0
-"""Seconds between two looks at a growing recording: fsync, and is somebody speaking?"""
-STALLED = 5.0
-"""Seconds without growth after which a recording ends: the disk is full or gone."""
 CLOSE_PATIENCE = 1.0
 """Seconds until the recorder must have completed its file; measured: 22 ms at most."""
 FIRST_FLUSH = 0.1
@@ -212,20 +208,31 @@ class PjCall:
         return path
 
     async def _recorded(self, path: Path, limits: RecordLimits) -> tuple[str, str]:
-        """Waits for the end of a recording; says why it came, and by which key."""
-        loop, growth = asyncio.get_running_loop(), Growth(path)
-        end = loop.time() + limits.longest
-        while (left := end - loop.time()) > 0:
-            if key := await self._until(lambda: self._keys.first_of(limits.keys), min(SYNC_EVERY, left)):
-                return "key", key
-            await asyncio.to_thread(growth.look)
-            stalled = growth.stalled * SYNC_EVERY  # a caller on hold is silent, too
-            if limits.silence and growth.quiet + stalled >= limits.silence:
-                return "silence", ""
-            if stalled >= STALLED and not self._held:
-                log.error("recording does not grow", path=str(path))
-                return "limit", ""
-        return "limit", ""
+        """Waits for the end of a recording; says why it came, and by which key. Raises OSError."""
+        listener = Listener(self._ring, lambda: self._held)
+        watched = self._engine.watch.over(path, limits.silence, listener)
+        try:
+            why = await self._until(lambda: self._over(watched, limits.keys), limits.longest)
+        finally:
+            watched.over = True
+        return why or ("limit", "")
+
+    def _over(self, watched: Watched, keys: str) -> tuple[str, str] | None:
+        if key := self._keys.first_of(keys):
+            return "key", key
+        if watched.error:
+            raise watched.error
+        if watched.silent:
+            return "silence", ""
+        if watched.stuck:
+            log.error("recording does not grow", path=str(watched.growth.path))
+            return "limit", ""
+        return None
+
+    def _ring(self) -> None:
+        """From any thread: look whether what is waited for has come."""
+        with contextlib.suppress(RuntimeError):  # the loop has ended
+            self._engine.loop.call_soon_threadsafe(self._news.set)
 
     async def _complete(self, path: Path) -> float:
         """Wait until the recorder has written the sizes, then fsync; gives the seconds recorded."""

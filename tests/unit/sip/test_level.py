@@ -32,11 +32,12 @@ def test_quiet_is_counted_from_the_end_of_speech() -> None:
 
 def test_quiet_adds_up_over_several_looks_and_speech_ends_it(tmp_path: Path) -> None:
     path = tmp_path / "growing.wav"
-    growth = Growth(path)
+    growth = Growth(path, 0.0)
     seen = []
-    for part in (SPEECH, SILENCE, SILENCE, b"", SPEECH, SILENCE):
+    for now, part in enumerate((SPEECH, SILENCE, SILENCE, b"", SPEECH, SILENCE), 1):
         before = path.read_bytes() if path.exists() else bytes(wav.HEADER)
         path.write_bytes(before + part)
-        growth.look()
+        growth.look(float(now))
         seen.append((growth.quiet, growth.stalled))
-    assert seen == [(0.0, 0), (1.0, 0), (2.0, 0), (2.0, 1), (0.0, 0), (1.0, 0)]
+    growth.close()
+    assert seen == [(0.0, 0), (1.0, 0), (2.0, 0), (2.0, 1.0), (0.0, 0), (1.0, 0)]
