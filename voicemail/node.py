@@ -140,7 +140,7 @@ class Node:
             self.follower.wake()
 
     def _peer(self) -> KeepAlive | None:
-        return self.manager.hearing.peer(time.monotonic())
+        return self.manager.hearing.recent(time.monotonic())
 
     def _admitted(self, membership: Membership) -> None:
         """A node has joined while we run."""
@@ -187,6 +187,8 @@ class Node:
             ports=sum(worker.capacity for worker in up),
             lag=following.lag,
             single_copies=following.single_copies,
+            wants_primary=self.manager.wants_primary(time.monotonic()),
+            awake=self.manager.awake,
         )
 
     # ---- how we are

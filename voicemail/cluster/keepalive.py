@@ -1,17 +1,19 @@
 """Keep-alives between the two nodes: JSON lines over mutual TLS, every 200 ms, each way on its own
 connection, opened by the sender.
 
-A process that dies closes its sockets, which is known at once; a host that falls silent is known
-after SILENT. `Hearing` holds what was heard and judges it; time comes in, so it is tested without
-a network. Whoever connects without a certificate of the cluster may only join (`join.py`).
+What a closed connection and a silence mean is judged in `hearing.py`. A connection whose lines are not
+acknowledged for GIVE_UP is replaced, so that a link that is back is used at once, whatever TCP still
+waits for. Whoever connects without a certificate of the cluster may only join (`join.py`).
 """
 
 import asyncio
 import json
+import socket
 import ssl
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, replace
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import structlog
@@ -26,10 +28,8 @@ from voicemail.secrets import Member, NodeFiles
 log = structlog.get_logger()
 
 EVERY = 0.2
-SILENT = 2.0
-"""Seconds without a keep-alive after which the peer counts as silent."""
-CLOSED = 0.3
-"""Seconds after its connection closed in which a peer that still lives will have dialled again."""
+GIVE_UP = 2.0
+"""Seconds without an acknowledgement after which a connection is of no use."""
 HANDSHAKE = 2.0
 MOST_OPEN = 256
 MOST_JOINING = 8
@@ -66,6 +66,8 @@ class KeepAlive:
     """False: an operator stopped it from taking calls."""
     schema: int = 1
     """Version of its database's schema."""
+    awake: float = 0.0
+    """Since when its process has run without a pause: its own monotonic clock, of use only to compare."""
     delivered_ago: float | None = None
     """Seconds since the moment until which all that its database took is on the other node's disk; None:
     not known. So the listener can tell whether that moment is later than the end of a cut."""
@@ -86,38 +88,6 @@ class KeepAlive:
         if not (isinstance(read.number, int) and isinstance(read.epoch, int)):
             raise ValueError("not a keep-alive: number and epoch must be whole numbers")
         return read
-
-
-@dataclass(frozen=True, slots=True)
-class Hearing:
-    """The last that was heard of the peer; times are monotonic seconds."""
-
-    last: KeepAlive | None = None
-    at: float = float("-inf")
-    closed: float | None = None
-    since: float = 0.0
-    """When listening began: silence before `since + SILENT` proves nothing."""
-
-    def heard(self, keep_alive: KeepAlive, now: float) -> "Hearing":
-        return replace(self, last=keep_alive, at=now, closed=None)
-
-    def lost(self, now: float) -> "Hearing":
-        """The peer's connection closed."""
-        return replace(self, closed=now)
-
-    def again(self, now: float) -> "Hearing":
-        """Listening begins anew: this process was frozen, or has just started."""
-        return Hearing(since=now)
-
-    def peer(self, now: float) -> KeepAlive | None:
-        """What the peer says of itself; None when it is silent."""
-        if now - self.at > SILENT or (self.closed is not None and now - self.closed > CLOSED):
-            return None
-        return self.last
-
-    def sought(self, now: float) -> bool:
-        """Whether listening has lasted long enough to call the peer's absence silence."""
-        return now - self.since > SILENT or self.at > self.since
 
 
 Say = Callable[[], KeepAlive]
@@ -225,9 +195,9 @@ class Listener:
             raise
 
     async def _line(self, reader: asyncio.StreamReader) -> bytes:
-        """A line within twice the silence that ends a node. Not by wait_for, which may swallow a
+        """A line within twice the time in which a sender gives up. Not by wait_for, which may swallow a
         cancellation (Python 3.11)."""
-        async with asyncio.timeout(2 * SILENT):
+        async with asyncio.timeout(2 * GIVE_UP):
             return await reader.readline()
 
     def _complain(self, source: str, why: str) -> None:
@@ -249,12 +219,14 @@ async def speak(files: NodeFiles, peer: Member, say: Say) -> None:
             why = "no answer"
         except (OSError, ssl.SSLError, ValueError) as error:
             why = f"{type(error).__name__}: {error}"
-        if time.monotonic() - began > SILENT:
+        was_of_use = time.monotonic() - began > GIVE_UP
+        if was_of_use:
             told.clear()
         if why not in told and len(told) < 100:
             told.add(why)
             log.info("Keep-alives do not reach the peer.", peer=peer.name, address=peer.address, why=why)
-        await asyncio.sleep(EVERY)
+        if not was_of_use:
+            await asyncio.sleep(EVERY)  # else dialled at once, or the peer takes us for dead
 
 
 async def _tell(context: ssl.SSLContext, peer: Member, say: Say) -> None:
@@ -262,14 +234,26 @@ async def _tell(context: ssl.SSLContext, peer: Member, say: Say) -> None:
         reader, writer = await asyncio.open_connection(
             peer.address, peer.cluster_port, ssl=context, ssl_handshake_timeout=HANDSHAKE
         )
+    unacknowledged = socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(1000 * GIVE_UP)
+    writer.get_extra_info("socket").setsockopt(*unacknowledged)
     try:
         certificate: dict[str, Any] = writer.get_extra_info("peercert")
         if (name := common_name(certificate)) != node_name(peer.number):
             raise ValueError(f"{peer.address}:{peer.cluster_port} is {name!r}")
-        while not reader.at_eof():
+        closed = False
+        while not closed:
             writer.write(say().line())
-            async with asyncio.timeout(SILENT):
+            async with asyncio.timeout(GIVE_UP):
                 await writer.drain()
-            await asyncio.sleep(EVERY)
+            closed = await _closes(reader, EVERY)
     finally:
         writer.close()
+
+
+async def _closes(reader: asyncio.StreamReader, within: float) -> bool:
+    """Whether the listener, which never says a word, ends the connection within so many seconds."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            await reader.read(1)
+            return True
+    return False

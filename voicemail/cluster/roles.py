@@ -6,8 +6,16 @@ first rule that holds. It keeps nothing, so the same view always gives the same 
 
 The statuses and words are Unity Connection's. Unlike there, Replicating Data and Split Brain
 Recovery refuse no call. What does not fit in the table: how long a silence must last before the
-peer counts as silent (`keepalive.py`), and that a Primary's duties stop by themselves when their
-lease is not renewed (`primary/lease.py`), so a node that was frozen does no harm before it decides.
+peer counts as silent (`hearing.py`), what an operator may order (`manager.py`), and that a Primary's
+duties stop by themselves when their lease is not renewed (`primary/lease.py`), so a node that was
+frozen does no harm before it decides.
+
+A hand-over, wished by an operator or forced by a failure, is one-sided: the Primary becomes Secondary
+first, and the other becomes Primary when it hears of that. In between the one that gave remembers it
+(`gave`), so that it neither takes the work back at once nor leaves the cluster without a Primary when
+the other vanishes at that very moment.
+
+`SERVICES` says what runs in which status. docs/roles.md is made from both tables.
 """
 
 from collections.abc import Callable
@@ -51,6 +59,16 @@ class View(NamedTuple):
     """Both stores hold what either took alone."""
     automatic: bool = True
     """Server status may change without an operator."""
+    wanted: bool = False
+    """An operator asked for this node to be Primary, seconds ago."""
+    peer_wanted: bool = False
+    """An operator asked for the other node to be Primary, seconds ago."""
+    gave: bool = False
+    """This node gave the Primary's work to the other, which has not been Primary since."""
+    just_gave: bool = False
+    """That was so short a time ago that the other may be taking it now."""
+    peer_late: bool = False
+    """The other node has been starting for longer than a start takes."""
 
 
 class Rule(NamedTuple):
@@ -61,6 +79,8 @@ class Rule(NamedTuple):
 
 SERVING = frozenset({S.PRIMARY, S.SECONDARY, S.REPLICATING_DATA, S.SPLIT_BRAIN_RECOVERY})
 OUT_OF_SERVICE = frozenset({S.NOT_FUNCTIONING, S.DEACTIVATED})
+IDLE = frozenset({S.SECONDARY, S.REPLICATING_DATA})
+"""In service, without the Primary's work."""
 
 
 def _degraded(v: View) -> bool:
@@ -74,9 +94,22 @@ def _recovers(v: View) -> bool:
 
 
 def _held(v: View) -> bool:
-    """A node without duties takes none by itself, but for two Secondaries: there nobody is relieved."""
-    idle = v.me in (S.SECONDARY, S.REPLICATING_DATA) or (v.me is S.SPLIT_BRAIN_RECOVERY and not v.publisher)
-    return not v.automatic and idle and v.peer is not S.SECONDARY
+    """A node without duties takes none by itself, unless nobody is relieved of them: of two Secondaries,
+    and after a hand-over that the other did not live to take."""
+    idle = v.me in IDLE or (v.me is S.SPLIT_BRAIN_RECOVERY and not v.publisher)
+    return not v.automatic and idle and v.peer is not S.SECONDARY and not v.gave
+
+
+def _hands_over(v: View) -> bool:
+    """To a peer that can do the work. Should both be wanted, the publisher comes first."""
+    asked = v.peer_wanted and v.peer in IDLE and v.peer_duties_work
+    return asked and v.me is not S.SPLIT_BRAIN_RECOVERY and not (v.wanted and v.publisher)
+
+
+def _ordered(v: View) -> bool:
+    """By an operator, and the other node has no duties (any more)."""
+    free = v.peer is None or v.peer in IDLE | OUT_OF_SERVICE or v.peer is S.STARTING
+    return v.wanted and v.duties_work and v.me in IDLE and free
 
 
 def _looked_for_again(status: Status) -> Rule:
@@ -89,7 +122,7 @@ def _looked_for_again(status: Status) -> Rule:
 
 
 RULES = (  # the first whose `when` holds decides
-    Rule(S.DEACTIVATED, "an administrator deactivated it", lambda v: v.me is S.DEACTIVATED),
+    Rule(S.DEACTIVATED, "an operator deactivated it", lambda v: v.me is S.DEACTIVATED),
     Rule(S.NOT_FUNCTIONING, "no call can be answered here", lambda v: not v.calls_work),
     Rule(
         S.STARTING,
@@ -128,14 +161,26 @@ RULES = (  # the first whose `when` holds decides
         "it is receiving what it missed",
         lambda v: v.me in (S.STARTING, S.REPLICATING_DATA) and v.peer is S.PRIMARY and not v.merged,
     ),
+    Rule(S.SECONDARY, "an operator made the other node Primary", _hands_over),
     Rule(S.PRIMARY, "it is Primary already", lambda v: v.me is S.PRIMARY),
     _looked_for_again(S.SECONDARY),
     _looked_for_again(S.REPLICATING_DATA),
     _looked_for_again(S.SPLIT_BRAIN_RECOVERY),
+    Rule(S.PRIMARY, "an operator made it Primary", _ordered),
     Rule(S.SECONDARY, "automatic change is switched off", _held),
     Rule(S.PRIMARY, "the other node is silent", lambda v: v.peer is None),
     Rule(S.PRIMARY, "the other node is out of service", lambda v: v.peer in OUT_OF_SERVICE),
     Rule(S.SECONDARY, "the other node is Primary", lambda v: v.peer is S.PRIMARY),
+    Rule(
+        S.SECONDARY,
+        "the other node is taking over",
+        lambda v: v.me is S.SECONDARY and v.just_gave,
+    ),
+    Rule(
+        S.PRIMARY,
+        "the other node does not get ready",
+        lambda v: v.peer is S.STARTING and v.peer_late,
+    ),
     Rule(
         S.PRIMARY,
         "the other node cannot do the Primary's work",
@@ -151,23 +196,37 @@ def decide(view: View) -> Rule:
     return next(rule for rule in RULES if rule.when(view))
 
 
+EVERY = frozenset(Status)
+WORKING = EVERY - {S.DEACTIVATED}
 SERVICES: dict[str, frozenset[Status]] = {
-    "database": frozenset(Status),
-    "role manager": frozenset(Status),
+    "database": EVERY,
+    "role manager": EVERY,
+    "metrics": EVERY,
+    "edge": EVERY,
+    "workers": WORKING,
+    "presence": WORKING,
+    "primary": WORKING,
     "calls": SERVING | {S.STARTING},
     "duties": frozenset({S.PRIMARY, S.SPLIT_BRAIN_RECOVERY}),
 }
-"""Which service runs in which status. In Split Brain Recovery the duties run on the publisher only
-(`has_duties`). A starting node answers calls as soon as a worker is up: the edge sees to that."""
+"""Which service runs in which status. Programs by their names: a node whose calls do not work keeps
+trying them, and the edge runs always, to refuse where no calls are taken. "calls": new ones are taken;
+a starting node takes them as soon as a worker is up, the edge sees to that. "primary" is the process,
+warm everywhere; "duties" its work, in Split Brain Recovery on the publisher only (`has_duties`)."""
+
+
+def runs(service: str, status: Status) -> bool:
+    """Whether this service of SERVICES runs in that status."""
+    return status in SERVICES[service]
 
 
 def has_duties(status: Status, publisher: bool) -> bool:
     """Whether a node in this status does the Primary's work."""
-    return status in SERVICES["duties"] and (status is S.PRIMARY or publisher)
+    return runs("duties", status) and (status is S.PRIMARY or publisher)
 
 
 def answers_calls(status: Status) -> bool:
-    return status in SERVICES["calls"]
+    return runs("calls", status)
 
 
 def next_epoch(seen: int, number: int) -> int:

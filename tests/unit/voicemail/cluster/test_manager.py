@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from voicemail.cluster.keepalive import CLOSED, SILENT, Hearing, KeepAlive
+from voicemail.cluster.hearing import CLOSED, SILENT, Hearing
+from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.manager import PAUSE, Change, Health, Manager
 from voicemail.cluster.roles import Status
 
@@ -209,15 +210,15 @@ def test_the_history_keeps_the_last_hundred_changes() -> None:
 
 
 def test_a_peer_counts_as_heard_up_to_the_limits() -> None:
-    heard = Hearing(since=0.0).heard(PEER, 10.0)
+    heard = Hearing(since=0.0).heard(PEER, 5.0, 10.0)
     assert heard.peer(10.0 + SILENT) is PEER and heard.peer(10.01 + SILENT) is None
     lost = heard.lost(10.0)
     assert lost.peer(10.0 + CLOSED - 0.01) is PEER and lost.peer(10.01 + CLOSED) is None
-    assert lost.heard(PEER, 11.0).peer(12.0) is PEER
+    assert lost.heard(PEER, 5.0, 11.0).peer(12.0) is PEER
 
 
 def test_silence_proves_nothing_before_it_has_been_listened_for() -> None:
     start = Hearing(since=10.0)
     assert not start.sought(10.0 + SILENT) and start.sought(10.01 + SILENT)
-    assert start.heard(PEER, 10.5).sought(10.5)
-    assert not start.heard(PEER, 10.5).again(20.0).sought(21.0)
+    assert start.heard(PEER, 10.2, 10.5).sought(10.5)
+    assert not start.heard(PEER, 10.2, 10.5).again(20.0).sought(21.0)

@@ -5,12 +5,12 @@ Each property takes a table of rules, so the last test can ask that every single
 
 import itertools
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
 
 import pytest
 
 from tests.fakes.roles import TURNS, Conditions, first, model
 from voicemail.cluster.roles import (
+    IDLE,
     OUT_OF_SERVICE,
     RULES,
     SERVICES,
@@ -19,10 +19,11 @@ from voicemail.cluster.roles import (
     Status,
     View,
     answers_calls,
-    decide,
     has_duties,
     next_epoch,
+    runs,
 )
+from voicemail.cluster.rules_page import decisions
 
 S = Status
 LIVE = tuple(status for status in S if status is not S.DEACTIVATED)
@@ -30,19 +31,6 @@ STEPS = 8
 
 Decision = tuple[View, Status]
 Says = Callable[[View, Status], bool]
-
-
-@cache
-def views() -> tuple[View, ...]:
-    """All that can be seen: a silent peer's duties are not known to work."""
-    flags = itertools.product((True, False), repeat=9)
-    every = (View(me, peer, *some) for some in flags for me in S for peer in (*S, None))
-    return tuple(view for view in every if view.peer is not None or not view.peer_duties_work)
-
-
-@cache
-def reasons() -> tuple[Rule, ...]:
-    return tuple(decide(view) for view in views())
 
 
 def in_service(v: View) -> bool:
@@ -77,6 +65,30 @@ BY_VIEW: dict[str, Says] = {
     "what a frozen node was it stays": lambda v, now: (
         not in_service(v) or v.peer is not None or v.sought or v.me not in SERVING or now is v.me
     ),
+    "an operator's wish moves the Primary, but only to a node that can": lambda v, now: (
+        not (in_service(v) and v.duties_work and v.me is S.PRIMARY and v.peer_wanted)
+        or now is (S.SECONDARY if v.peer_duties_work else S.PRIMARY)
+    ),
+    "who is asked for takes what is free": lambda v, now: (
+        not (in_service(v) and v.duties_work and v.wanted and v.sought)
+        or v.peer in (S.PRIMARY, S.SPLIT_BRAIN_RECOVERY) or (v.peer_wanted and not v.publisher)
+        or now is S.PRIMARY
+    ),
+    "while the other is asked for nobody else takes the work": lambda v, now: (
+        not (in_service(v) and started(v) and v.peer_wanted and v.peer_duties_work)
+        or v.wanted or v.me is S.SPLIT_BRAIN_RECOVERY or now in IDLE
+    ),
+    "what was just given is not taken back": lambda v, now: (
+        not v.just_gave or v.wanted or v.alone or v.peer not in SERVING or now is not S.PRIMARY
+    ),
+    "nor left to nobody": lambda v, now: (
+        not (in_service(v) and v.gave and v.sought) or v.peer not in (None, *OUT_OF_SERVICE)
+        or now is S.PRIMARY
+    ),
+    "a peer that does not get ready is replaced": lambda v, now: (
+        not (in_service(v) and started(v) and v.automatic and v.peer_late) or v.just_gave
+        or now is S.PRIMARY
+    ),
     "a silent peer is replaced": lambda v, now: (
         not (in_service(v) and started(v) and v.automatic and v.peer is None and v.sought)
         or now is S.PRIMARY
@@ -85,11 +97,11 @@ BY_VIEW: dict[str, Says] = {
         not (in_service(v) and started(v) and v.automatic and v.peer in OUT_OF_SERVICE) or now is S.PRIMARY
     ),
     "with automatic change off nobody takes over": lambda v, now: (
-        v.automatic or v.alone or v.me not in (S.SECONDARY, S.REPLICATING_DATA) or v.peer is S.SECONDARY
+        v.automatic or v.alone or v.me not in IDLE or v.peer is S.SECONDARY or v.wanted or v.gave
         or not has_duties(now, v.publisher)
     ),
     "with automatic change off a Primary keeps its degraded duties": lambda v, now: (
-        v.automatic or not in_service(v) or v.me is not S.PRIMARY
+        v.automatic or not in_service(v) or v.me is not S.PRIMARY or v.peer_wanted
         or v.peer in (S.PRIMARY, S.SPLIT_BRAIN_RECOVERY) or now is S.PRIMARY
     ),
     "a degraded Primary hands over to a peer that can": lambda v, now: (
@@ -118,7 +130,7 @@ BY_VIEW: dict[str, Says] = {
         or now is (S.SECONDARY if v.merged else S.REPLICATING_DATA)
     ),
     "a healthy Primary with no other Primary stays": lambda v, now: (
-        not (in_service(v) and v.duties_work and v.me is S.PRIMARY)
+        not (in_service(v) and v.duties_work and v.me is S.PRIMARY) or v.peer_wanted
         or v.peer in (S.PRIMARY, S.SPLIT_BRAIN_RECOVERY) or now is S.PRIMARY
     ),
     "a Secondary of a Primary stays": lambda v, now: (
@@ -193,9 +205,7 @@ WALKS: dict[str, Callable[[Sequence[Rule]], bool]] = {
 def test_in_the_whole_space_of_views(name: str) -> None:
     holds = BY_VIEW[name]
     wrong = [
-        f"{rule.become}: {rule.because}: {view}"
-        for view, rule in zip(views(), reasons(), strict=True)
-        if not holds(view, rule.become)
+        f"{rule.become}: {rule.because}: {view}" for view, rule in decisions() if not holds(view, rule.become)
     ]
     assert wrong[:3] == []
 
@@ -208,7 +218,7 @@ def test_of_two_nodes(name: str) -> None:
 @pytest.mark.parametrize("left_out", RULES, ids=lambda rule: f"{rule.become}-{rule.because}")
 def test_every_rule_is_needed(left_out: Rule) -> None:
     rest = [rule for rule in RULES if rule is not left_out]
-    touched = [view for view, rule in zip(views(), reasons(), strict=True) if rule is left_out]
+    touched = [view for view, rule in decisions() if rule is left_out]
     assert touched, "no view comes to this rule"
     if left_out is RULES[-1]:
         with pytest.raises(StopIteration):
@@ -218,10 +228,13 @@ def test_every_rule_is_needed(left_out: Rule) -> None:
 
 
 def test_every_service_has_its_statuses() -> None:
-    on = {name: {status for status in S if status in statuses} for name, statuses in SERVICES.items()}
-    assert on["database"] == on["role manager"] == set(S)
-    assert on["calls"] == set(S) - OUT_OF_SERVICE == {status for status in S if answers_calls(status)}
-    assert on["duties"] == {S.PRIMARY, S.SPLIT_BRAIN_RECOVERY}
+    for always in ("database", "role manager", "metrics", "edge"):
+        assert SERVICES[always] == set(S)
+    for program in ("workers", "presence", "primary"):
+        assert SERVICES[program] == set(S) - {S.DEACTIVATED}
+    assert SERVICES["calls"] == set(S) - OUT_OF_SERVICE == {status for status in S if answers_calls(status)}
+    assert SERVICES["duties"] == {S.PRIMARY, S.SPLIT_BRAIN_RECOVERY}
+    assert all(runs(name, status) is (status in where) for name, where in SERVICES.items() for status in S)
 
 
 def test_in_recovery_only_the_publisher_has_duties() -> None:

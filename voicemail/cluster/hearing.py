@@ -1,0 +1,111 @@
+"""What was heard of the peer, and what its silence means. Pure: times come in, monotonic seconds.
+
+A process that dies closes its sockets: its peer knows at once, but for the moment in which one that
+still lives dials again. A host that falls silent is known after SILENT.
+
+*Hold-down.* A link that comes and goes would have the nodes change their status at every turn. So a
+silence that proves a false alarm (the peer is heard again, and ran on all the time: neither restarted
+nor frozen) makes the next silence need more patience: 2, then 8, then 30 seconds. After a false alarm
+by a closed connection, closing is no evidence either: something between the nodes resets connections.
+CALM minutes without a silence restore the first trust. A silence of more than the longest patience is
+no false alarm: whoever took over then was right to. A peer that was restarted or frozen costs no
+trust, so neither does a node that is killed again and again. While patience is long, the Primary's
+work of a host that really falls silent waits for so long; calls never do.
+"""
+
+from dataclasses import dataclass, replace
+
+from voicemail.cluster.keepalive import KeepAlive
+from voicemail.cluster.roles import Status
+
+SILENT = 2.0
+"""Seconds without a keep-alive after which the peer counts as silent. A lease is over before that."""
+PATIENCE = (SILENT, 8.0, 30.0)
+"""The same after so many false alarms."""
+CALM = 300.0
+CLOSED = 0.3
+"""Seconds after its connection closed in which a peer that still lives will have dialled again."""
+FRESH = 1.0
+"""A connection that closes tells of a dead process only when keep-alives came until then."""
+START = 15.0
+"""Seconds in which a node that starts is ready."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """The last that was heard of the peer."""
+
+    since: float = 0.0
+    """When listening began: silence before `since + patience` proves nothing."""
+    last: KeepAlive | None = None
+    at: float = float("-inf")
+    opened: float = float("-inf")
+    """When the newest connection that was heard on came in."""
+    closed: float | None = None
+    starting: float | None = None
+    """Since when the peer has been Starting."""
+    alarms: int = 0
+    """False alarms, for `patience`."""
+    resets: bool = False
+    """One of them was by a closed connection."""
+    calm: float = float("-inf")
+    """The end of the last silence."""
+
+    @property
+    def patience(self) -> float:
+        return PATIENCE[self.alarms]
+
+    def heard(self, said: KeepAlive, opened: float, now: float) -> "Hearing":
+        """The peer said so on a connection that came in at `opened`."""
+        starting = self.starting if self.starting is not None else now
+        return replace(
+            self._judged(said, now),
+            last=said,
+            at=now,
+            opened=opened,
+            closed=None,
+            starting=starting if said.status is Status.STARTING else None,
+        )
+
+    def lost(self, now: float) -> "Hearing":
+        """The peer's connection closed."""
+        return replace(self, closed=now) if now - self.at <= FRESH else self
+
+    def again(self, now: float) -> "Hearing":
+        """Listening begins anew: this process was frozen."""
+        return Hearing(since=now, opened=now, alarms=self.alarms, resets=self.resets, calm=self.calm)
+
+    def outdated(self, opened: float) -> bool:
+        """Whether a connection is older than what is known: its lines lay about for some time."""
+        return opened < max(self.since, self.opened)
+
+    def peer(self, now: float) -> KeepAlive | None:
+        """What the peer says of itself; None when it is silent."""
+        return None if now - self.at > self.patience or self._gone(now) else self.last
+
+    def recent(self, now: float) -> KeepAlive | None:
+        """The same whatever the patience: for all that is no decision on status."""
+        return None if now - self.at > SILENT else self.peer(now)
+
+    def sought(self, now: float) -> bool:
+        """Whether listening has lasted long enough to call the peer's absence silence."""
+        return now - self.since > self.patience or self.at > self.since
+
+    def late(self, now: float) -> bool:
+        """Whether the peer has been starting for longer than a start takes."""
+        return self.starting is not None and now - self.starting > START
+
+    def _gone(self, now: float) -> bool:
+        return self.closed is not None and now - self.closed > CLOSED and not self.resets
+
+    def _judged(self, said: KeepAlive, now: float) -> "Hearing":
+        """With the trust that is left after the time since the last keep-alive."""
+        silence, missed = now - self.at, self.last is not None and self.peer(now) is None
+        if silence <= SILENT and not missed:
+            rested = now - self.calm > CALM
+            return replace(self, alarms=0, resets=False) if rested and self.alarms else self
+        calmless = replace(self, calm=now)
+        if not missed or silence > PATIENCE[-1] or self.last is None or said.awake != self.last.awake:
+            return calmless
+        alarms = min(self.alarms + 1, len(PATIENCE) - 1)
+        return replace(calmless, alarms=alarms, resets=self.resets or self._gone(now))
