@@ -14,6 +14,7 @@ from store.model import (
     Counts,
     Deposit,
     Folder,
+    Greeting,
     Mark,
     Message,
     NewMessage,
@@ -48,6 +49,9 @@ class Users(Protocol):
 
     async def greeting(self, user_id: UUID, kind: str = "standard") -> bytes | None:
         """The recorded greeting, a WAV file; None when the user has none."""
+
+    async def greeting_unless(self, user_id: UUID, version: str, kind: str = "standard") -> Greeting | None:
+        """As `greeting`, but without the audio when it is still of this version."""
 
     async def set_greeting(self, user_id: UUID, audio: bytes | None, kind: str = "standard") -> None:
         """Replace the recorded greeting; None takes it away."""

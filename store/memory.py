@@ -1,6 +1,7 @@
 """The store in memory: the same interface, passing the same contract tests. For tests and demonstrations."""
 
 import asyncio
+import hashlib
 import json
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +18,7 @@ from store.model import (
     Counts,
     Deposit,
     Folder,
+    Greeting,
     Mark,
     Message,
     NewMessage,
@@ -118,6 +120,13 @@ class MemoryUsers:
     async def greeting(self, user_id: UUID, kind: str = "standard") -> bytes | None:
         self._state.check()
         return self._state.greetings.get((user_id, kind))
+
+    async def greeting_unless(self, user_id: UUID, version: str, kind: str = "standard") -> Greeting | None:
+        audio = await self.greeting(user_id, kind)
+        if audio is None:
+            return None
+        current = hashlib.sha1(audio).hexdigest()
+        return Greeting(current, None if current == version else audio)
 
     async def set_greeting(self, user_id: UUID, audio: bytes | None, kind: str = "standard") -> None:
         self._state.check()

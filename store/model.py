@@ -30,6 +30,16 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class Greeting:
+    """A recorded greeting, or only its version where the audio was not asked for."""
+
+    version: str
+    """Another one for every recording; opaque."""
+    audio: bytes | None = field(default=None, repr=False)
+    """A WAV file."""
+
+
+@dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message about to be deposited. `id` is the spool's name, so a repeat cannot double it."""
 

@@ -8,7 +8,7 @@ from psycopg import AsyncConnection
 from store.connections import Connections, Row
 from store.errors import Conflict, NotFound
 from store.ids import HybridClock
-from store.model import User
+from store.model import Greeting, User
 
 COLUMNS = "id, extension, name, mail, attach, pin_hash, language, lamps"
 GET = "select id, extension, name, mail, attach, pin_hash, language, lamps from public.user_account"
@@ -33,6 +33,10 @@ values (%s, %s, %s, %b, %s, %s, %s)
 on conflict (id) do update set audio = excluded.audio, deleted = excluded.deleted,
   hlc = greatest(excluded.hlc, g.hlc + 1), node = excluded.node
 returning hlc"""
+# The audio lies apart from its row, and is not touched when it is not wanted.
+GREETING_UNLESS = """
+select version, case when version <> %s then audio end
+  from (select hlc || '-' || node as version, audio from public.greeting where id = %s and not deleted) g"""
 LOCK = "select pg_advisory_xact_lock(0x766d7578)"  # any constant: "vmux"
 
 
@@ -91,6 +95,14 @@ class PostgresUsers:
             binary=True,
         )
         return bytes(rows[0][0]) if rows else None
+
+    async def greeting_unless(self, user_id: UUID, version: str, kind: str = "standard") -> Greeting | None:
+        values = (version, greeting_id(user_id, kind))
+        rows = await self._connections.query(GREETING_UNLESS, values, binary=True)
+        if not rows:
+            return None
+        current, audio = rows[0]
+        return Greeting(current, None if audio is None else bytes(audio))
 
     async def set_greeting(self, user_id: UUID, audio: bytes | None, kind: str = "standard") -> None:
         identifier = greeting_id(user_id, kind)

@@ -15,19 +15,19 @@ from pathlib import Path
 
 import structlog
 
-from sip import wav
 from sip.call import Call, HungUp, RecordLimits
 from sip.errors import SipError
 from sip.invite import Invite, Reason
 from store.api import Store
-from store.errors import StoreError, Unavailable
+from store.errors import Unavailable
 from store.model import PinPolicy, User
-from voicemail.conversation.desk import Box, Desk, Sounds, reach
+from voicemail.conversation.desk import Box, Desk, Sounds
 from voicemail.conversation.leave_message import Next, leave_message
 from voicemail.conversation.main_menu import main_menu
 from voicemail.conversation.sign_in import sign_in
 from voicemail.delivery import Delivery
-from voicemail.phonebook import WITHIN, Phonebook
+from voicemail.greetings import Greetings
+from voicemail.phonebook import Phonebook
 
 log = structlog.get_logger()
 
@@ -103,7 +103,8 @@ def _forwarded(invite: Invite, pilot: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class PilotSettings:
-    """What the configuration says about calls. `folder` holds sounds for the length of a call."""
+    """What the configuration says about calls. `folder` holds sounds for the length of a call, and below
+    it the greetings of the latest mailboxes called."""
 
     pilot: str
     folder: Path
@@ -119,6 +120,7 @@ class Pilot:
     ) -> None:
         self._store, self._delivery, self._settings, self._now = store, delivery, settings, now
         self._phonebook = Phonebook(store.users)
+        self._greetings = Greetings(store.users, settings.folder / "greetings")
 
     async def handle(self, call: Call) -> None:
         """Run one call from INVITE to BYE. Raises nothing but cancellation."""
@@ -153,7 +155,7 @@ class Pilot:
         found = await self._phonebook.find_first(candidates(invite, pilot))
         where = route(invite, pilot, found)
         log.info("call routed", to=str(where.kind), mailbox=where.extension, because=where.because)
-        greeting = await self._greeting(desk, where)
+        greeting = await self._greeting(where)
         await call.answer()
         match where.kind:
             case Kind.LEAVE_MESSAGE:
@@ -174,17 +176,11 @@ class Pilot:
     async def _known(self, number: str) -> User | None:
         return (await self._phonebook.find_first((number,))).get(number)
 
-    async def _greeting(self, desk: Desk, where: Route) -> Path | None:
-        """The owner's recording as a file; None for the system's greeting, also when the store is away
-        or what it holds cannot be played."""
+    async def _greeting(self, where: Route) -> Path | None:
+        """The owner's recording as a file; None for the system's greeting."""
         if where.kind is not Kind.LEAVE_MESSAGE or where.user is None:
             return None
-        try:
-            audio = await reach(self._store.users.greeting(where.user.id), WITHIN)
-            return await desk.sounds.file(audio) if audio and wav.is_sound(audio) else None
-        except (StoreError, OSError) as error:
-            log.warning("greeting replaced by the system's", why=str(error))
-            return None
+        return await self._greetings.of(where.user.id)
 
 
 async def _say(call: Call, *words: str) -> None:

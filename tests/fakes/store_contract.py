@@ -13,6 +13,7 @@ from store.ids import uuid7
 from store.model import (
     Counts,
     Folder,
+    Greeting,
     Mark,
     NewMessage,
     Notice,
@@ -109,6 +110,21 @@ async def test_a_greeting_is_kept_replaced_and_taken_away(store: Store) -> None:
     assert await store.users.greeting(ann.id, "busy") == b"busy"
     await store.users.set_greeting(ann.id, b"three")
     assert await store.users.greeting(ann.id) == b"three"
+
+
+async def test_a_greeting_comes_without_its_audio_while_its_version_is_known(store: Store) -> None:
+    ann = user()
+    await store.users.add(ann)
+    assert await store.users.greeting_unless(ann.id, "") is None
+    await store.users.set_greeting(ann.id, b"one")
+    first = await store.users.greeting_unless(ann.id, "")
+    assert first and first.audio == b"one"
+    assert await store.users.greeting_unless(ann.id, first.version) == Greeting(first.version)
+    await store.users.set_greeting(ann.id, b"two")
+    second = await store.users.greeting_unless(ann.id, first.version)
+    assert second and second.audio == b"two"
+    await store.users.set_greeting(ann.id, None)
+    assert await store.users.greeting_unless(ann.id, second.version) is None
 
 
 # ------------------------------------------------------------------ messages

@@ -80,7 +80,7 @@ async def talk(home: House, called: Invite, *script: "str | float | Speaks | Bar
     call = home.call(*script, invite=called)
     await home.pilot().handle(call)
     assert call.ended, "every call is hung up"
-    assert not list((home.folder / "sounds").iterdir()), "no file is left"
+    assert not list((home.folder / "sounds").glob("*.wav")), "no file is left"
     return call
 
 
