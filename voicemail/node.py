@@ -1,8 +1,9 @@
 """One node: the supervisor and Server Role Manager of `voicemail node`. Nothing else runs in this process.
 
-It starts the node's programs, listens to the peer, lets the manager decide what this node is, and does
-what follows: whether the edge takes calls, whether the Primary's process holds its lease, whether
-deposits wait for the peer.
+It listens to the peer, lets the manager decide what this node is, and hands on what follows: the crew
+(`supervise/crew.py`) runs the programs of a status, the gate tells the edge whether to take calls, the
+Primary's process gets its lease, the follower says whether deposits wait for the peer. Operators' commands
+come in by the control socket or from the peer (`supervise/commands.py`).
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import fcntl
 import os
 import signal
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
@@ -18,12 +19,8 @@ from typing import Any
 
 import structlog
 
-from sip import edge
-from sip.board import Board, State, WorkerState
-from sip.edge_control import EdgeControl
-from sip.errors import SipError
-from store.errors import StoreError
 from voicemail import control, programs
+from voicemail.cluster import asking
 from voicemail.cluster.answering import Answering
 from voicemail.cluster.follower import Follower, Following
 from voicemail.cluster.join import Admission
@@ -32,14 +29,22 @@ from voicemail.cluster.keeper import Keeper, Program, end_leftovers
 from voicemail.cluster.manager import Health, Manager
 from voicemail.cluster.roles import answers_calls
 from voicemail.config import Config
-from voicemail.errors import ClusterError, VoicemailError
+from voicemail.errors import ClusterError
 from voicemail.primary.feed import News
 from voicemail.secrets import Membership, NodeFiles
+from voicemail.supervise.commands import Commands
+from voicemail.supervise.crew import Crew, end_tasks
+from voicemail.supervise.database import Database
+from voicemail.supervise.gate import Gate
+from voicemail.supervise.history import History
+from voicemail.supervise.operator import Operator, Situation
+from voicemail.supervise.workers import Workers
 
 log = structlog.get_logger()
 
 TICK = 0.1
-PREPARE_AGAIN = 1.0
+PEERS_PATIENCE = 1.5
+"""Seconds that `cluster status` waits for the other node's details."""
 
 
 class Node:
@@ -50,7 +55,7 @@ class Node:
         self.files = NodeFiles(config)
         self.membership = self.files.membership()
         self.server = None if config.store.dsn else programs.database(config, self.files)
-        self.database_ready = False
+        self.database = Database(config, self.server)
         self.preparing: asyncio.Task[None] | None = None
         self.manager = Manager(
             self.membership.publisher,
@@ -59,71 +64,68 @@ class Node:
             self.files.write_epoch,
             time.monotonic(),
             config.cluster.change_status_automatically,
+            self.files.orders().deactivated,
+            lambda deactivated: self.operator.keep_deactivated(deactivated),
         )
-        self.edge_control = EdgeControl(config.run_directory)
-        self.board_path = config.run_directory / "board"
-        self.board: Board | None = None
-        self.board_inode = 0
-        self.edge_serves: bool | None = None
+        self.history = History(self.files)
+        self.operator = Operator(self.files, self.manager, self.history, self._situation)
+        self.workers = Workers(config.run_directory / "board")
+        self.answering = Answering(time.monotonic())
+        self.gate = Gate(
+            config,
+            self.files,
+            lambda: self.membership.peer,
+            self._takes_calls,
+            lambda: self.crew["edge"].running,
+        )
+        keepers = {program.name: Keeper(program, self._started(program)) for program in self._programs()}
+        self.crew = Crew(keepers, lambda: self.manager.status)
+        self.commands = Commands(lambda: self.membership, self._ask_peer)
+        self._register()
         self.follower: Follower | None = None
         self.listener = Listener(
-            self.files, self.membership.number, self._heard, self._lost, Admission(self.files, self._admitted)
+            self.files,
+            self.membership.number,
+            self._heard,
+            self._lost,
+            Admission(self.files, self._admitted),
+            self.commands.answer_peer,
         )
         self.tasks: set[asyncio.Task[None]] = set()
         self.peer_tasks: list[asyncio.Task[None]] = []
-        self.keepers = {program.name: Keeper(program, self._started(program)) for program in self._programs()}
         self.stopping = asyncio.Event()
-        self.answering = Answering(time.monotonic())
+
+    def _register(self) -> None:
+        """The table of commands."""
+        self.commands.add("status", self.status)
+        self.commands.add("details", self.details, addressed=True)
+        self.operator.register(self.commands, self.crew, self.gate)
 
     # ---- what runs
 
     def _programs(self) -> list[Program]:
         config, path = self.config, self.config_path
         own = [programs.database_program(self.server)] if self.server else []
-        presence = [programs.presence_program(config, lambda: self.database_ready)] if self.server else []
+        presence = [programs.presence_program(config, lambda: self.database.ready)] if self.server else []
         return [
             *own,
-            programs.edge_program(config, self._write_edge),
+            programs.edge_program(config, self.gate.write),
             *presence,
             programs.workers_program(path),
             programs.primary_program(path),
         ]
 
-    def _started(self, program: Program) -> Any:
-        return {"database": self._database_started, "edge": self._edge_started}.get(
-            program.name, lambda: None
-        )
-
-    def _write_edge(self) -> None:
-        serving = answers_calls(self.manager.status)
-        edge.write(
-            programs.edge_settings(self.config, self.files, self.membership.peer, serving),
-            self.config.run_directory,
-        )
-
-    def _edge_started(self) -> None:
-        self.edge_serves = None  # told anew at the next tick
+    def _started(self, program: Program) -> Callable[[], None]:
+        return {"database": self._database_started, "edge": self.gate.started}.get(program.name, lambda: None)
 
     def _database_started(self) -> None:
-        self.database_ready = False
+        self.database.ready = False
         if self.preparing:
             self.preparing.cancel()
-        self.preparing = self._spawn(self._prepare_database())
+        self.preparing = self._spawn(self.database.prepare())
 
-    async def _prepare_database(self) -> None:
-        """Roles and tables, tried until they are there. What is no StoreError is told by its name only: its
-        text may hold the connection string."""
-        told = ""
-        while not self.database_ready:
-            try:
-                await asyncio.to_thread(programs.prepare_database, self.config, self.server)
-                self.database_ready = True
-            except Exception as error:  # whatever it is, tomorrow it may work
-                why = str(error) if isinstance(error, StoreError) else type(error).__name__
-                if why != told:
-                    log.error("The database cannot be prepared; tried again.", why=why)
-                told = why
-                await asyncio.sleep(PREPARE_AGAIN)
+    def _takes_calls(self) -> bool:
+        return answers_calls(self.manager.status) and self.operator.orders.taking_calls
 
     # ---- the peer
 
@@ -142,10 +144,16 @@ class Node:
     def _peer(self) -> KeepAlive | None:
         return self.manager.hearing.recent(time.monotonic())
 
+    async def _ask_peer(self, asked: dict[str, Any], patience: float = asking.PATIENCE) -> dict[str, Any]:
+        """Raises ClusterError."""
+        if peer := self.membership.peer:
+            return await asking.ask(self.files, peer, asked, patience)
+        raise ClusterError("no other node has joined the cluster")
+
     def _admitted(self, membership: Membership) -> None:
         """A node has joined while we run."""
         self.membership = membership
-        self._spawn(self._reload_edge())
+        self._spawn(self.gate.reload())
         self._meet()
 
     def _meet(self) -> None:
@@ -153,10 +161,11 @@ class Node:
         for task in self.peer_tasks:
             task.cancel()
         self.peer_tasks.clear()
+        self.manager.name = self.membership.me.name
         peer = self.membership.peer
         if peer is None:
             return
-        self.manager.alone = False
+        self.manager.alone, self.manager.peer_name = False, peer.name
         self.peer_tasks.append(asyncio.create_task(speak(self.files, peer, self._say)))
         if self.server:
             link = self.server.link_conninfo(peer.address, peer.store_port, self.files.secrets().vmrepl)
@@ -164,30 +173,26 @@ class Node:
             self.follower = Follower(admin, number, peer, link, self._peer)
             self.peer_tasks.append(asyncio.create_task(self.follower.run()))
 
-    async def _reload_edge(self) -> None:
-        with suppress(SipError):
-            await asyncio.to_thread(self._write_edge)
-            await self.edge_control.reload()
-
     def _say(self) -> KeepAlive:
-        workers, following, change = self._workers(), self.following, self.manager.last_change
-        up = [worker for worker in workers if worker.state is State.READY]
+        following, change, up = self.following, self.manager.last_change, self.workers.up
+        now = time.monotonic()
         return KeepAlive(
             number=self.membership.number,
             status=self.manager.status,
             epoch=self.manager.epoch,
-            duties_work=self._health().duties_work,
+            duties_work=self._duties_work(now),
             subscribed=following.subscribed,
-            database=self.database_ready,
+            database=self.database.ready,
             delivered=following.delivered,
             because=change.because,
             since=change.at,
             workers=len(up),
-            busy=sum(worker.busy for worker in workers),
+            busy=self.workers.busy,
             ports=sum(worker.capacity for worker in up),
             lag=following.lag,
             single_copies=following.single_copies,
-            wants_primary=self.manager.wants_primary(time.monotonic()),
+            wants_primary=self.manager.wants_primary(now),
+            taking_calls=self.operator.orders.taking_calls,
             awake=self.manager.awake,
         )
 
@@ -197,30 +202,21 @@ class Node:
     def following(self) -> Following:
         return self.follower.state if self.follower else Following()
 
-    def _workers(self) -> tuple[WorkerState, ...]:
-        """From the board, which a new pool replaces by a new file; kept open, as we look often."""
-        try:
-            inode = os.stat(self.board_path).st_ino
-            if self.board is None or self.board_inode != inode:
-                self.board, self.board_inode = Board.open(self.board_path), inode
-            return self.board.read()
-        except (OSError, ValueError):
-            return ()
-
-    def _health(self) -> Health:
-        now, peer = time.monotonic(), self._peer()
-        calls = [self.keepers["edge"], self.keepers["workers"]]
-        duties = [self.keepers["primary"], *([self.keepers["database"]] if self.server else [])]
-        workers = any(worker.state is State.READY for worker in self._workers())
-        ready = workers and self.keepers["edge"].running
+    def _health(self, now: float) -> Health:
+        self.workers.look()
+        peer = self._peer()
+        ready = bool(self.workers.up) and self.crew["edge"].running
         self.answering = self.answering.seen(ready, self.manager.status, now)
         return Health(
             ready=ready,
-            calls_work=not any(keeper.failed(now) for keeper in calls) and self.answering.works(now),
-            duties_work=not any(keeper.failed(now) for keeper in duties),
+            calls_work=not self.crew.failed(("edge", "workers"), now) and self.answering.works(now),
+            duties_work=self._duties_work(now),
             merged=self.server is None
             or bool(self.following.receiving and self.following.delivered and peer and peer.delivered),
         )
+
+    def _duties_work(self, now: float) -> bool:
+        return not self.crew.failed(("primary", "database"), now)
 
     # ---- the beat
 
@@ -229,53 +225,54 @@ class Node:
         fed = 0.0
         while True:
             now = time.monotonic()
-            change = self.manager.tick(self._health(), now, time.time())
-            if change or now - fed >= EVERY:
+            self.manager.tick(self._health(now), now, time.time())
+            changed = self.history.follow(self.manager.history)
+            if changed:
+                self._changed()
+            if changed or now - fed >= EVERY:
                 fed = now
                 self._feed(now)
-            if change and self.follower:
-                self.follower.wake()
             await asyncio.sleep(TICK)
+
+    def _changed(self) -> None:
+        """Another status, whoever caused it: all who follow it look now."""
+        self.crew.wake()
+        self.gate.wake()
+        if self.follower:
+            self.follower.wake()
 
     def _feed(self, now: float) -> None:
         peer = self.membership.peer if self._peer() else None
         news = News(self.manager.duty(now), self.manager.epoch, now, peer.edge if peer else "")
-        self.keepers["primary"].tell(control.line(asdict(news)))
+        self.crew["primary"].tell(control.line(asdict(news)))
 
-    async def _tell_edge(self) -> None:
-        """Apart from the beat: an edge that hangs is waited for, and the beat must not look frozen."""
-        while True:
-            serves = answers_calls(self.manager.status)
-            if serves is not self.edge_serves and self.keepers["edge"].running:
-                with suppress(SipError):
-                    await self.edge_control.set_serving(serves)
-                    self.edge_serves = serves
-            await asyncio.sleep(TICK)
+    # ---- what an operator sees
 
-    # ---- the operator
+    def _situation(self) -> Situation:
+        peer = self.membership.peer
+        return Situation(self.membership.me.name, self._say(), peer.name if peer else "", self._peer())
 
-    async def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
-        match asked["command"]:
-            case "status":
-                return self.status()
-            case "history":
-                return {"history": [asdict(change) for change in self.manager.history]}
-            case other:
-                raise VoicemailError(f"there is no command {other!r}")
-
-    def status(self) -> dict[str, Any]:
-        """What `cluster status` shows: both members as this node knows them."""
-        peer, member = self._peer(), self.membership.peer
-        nodes = [{"name": self.membership.me.name, "here": True, **asdict(self._say())}]
+    async def status(self, asked: dict[str, Any]) -> dict[str, Any]:
+        """What `cluster status` shows: both members as this node knows them. With "details" the other
+        one is asked for what it does not tell in its keep-alives."""
+        said, member = self._peer(), self.membership.peer
+        row = {"name": self.membership.me.name, "here": True, **asdict(self._say())}
+        nodes = [row | await self.details({})]
         if member:
-            silent = {"number": member.number, "status": "Silent"}
-            said = asdict(peer) if peer else silent
-            nodes.append({"name": member.name, "here": False, **said})
+            known = asdict(said) if said else {"number": member.number, "status": "Silent"}
+            if said and asked.get("details"):
+                with suppress(ClusterError):
+                    known |= await self._ask_peer({"command": "details"}, PEERS_PATIENCE)
+            nodes.append({"name": member.name, "here": False, **known})
         return {
             "nodes": sorted(nodes, key=lambda node: node["number"]),
             "synchronous": self.following.synchronous,
-            "programs": {name: keeper.running for name, keeper in self.keepers.items()},
+            "programs": self.crew.running(),
         }
+
+    async def details(self, _: dict[str, Any]) -> dict[str, Any]:
+        """What only this node knows of itself, beside its keep-alives."""
+        return {"programs": self.crew.running(), "replication": asdict(self.following)}
 
     # ---- from start to stop
 
@@ -289,15 +286,13 @@ class Node:
             end_leftovers(programs.leftover_marks(self.config))
             await self.listener.start(self.config.node.address, self.config.cluster.port)
             stack.push_async_callback(self.listener.stop)
-            server = await control.serve(self.config, self._answer)
+            server = await control.serve(self.config, self.commands.answer)
             stack.callback(server.close)
-            for keeper in self.keepers.values():
-                self._spawn(keeper.run())
             if not self.server:
                 self._database_started()  # somebody else runs it
             self._meet()
-            self._spawn(self._beat())
-            self._spawn(self._tell_edge())
+            for work in (self.crew.run, self._beat, self.gate.run, self.history.run):
+                self._spawn(work())
             await self.stopping.wait()
             await self._stop()
 
@@ -311,14 +306,10 @@ class Node:
         return handle
 
     async def _stop(self) -> None:
-        """No new calls, then calls in progress, and the database last."""
         log.info("Stopping.")
-        with suppress(SipError):
-            await self.edge_control.set_serving(False)
+        await self.gate.close()
         await end_tasks({*self.tasks, *self.peer_tasks})
-        for name in ("primary", "workers", "edge", "presence", "database"):
-            if keeper := self.keepers.get(name):
-                await keeper.stop()
+        await self.crew.stop()
         log.info("Stopped.")
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -332,16 +323,3 @@ class Node:
         if not task.cancelled() and (error := task.exception()):
             log.error("A part of the node failed; the node stops.", why=repr(error))
             self.stopping.set()
-
-
-async def end_tasks(tasks: set[asyncio.Task[None]], again: float = 1.0) -> None:
-    """Cancel every `again` seconds until all have ended: a library may swallow the first cancellation,
-    and a node that is told to stop must stop."""
-    while tasks:
-        for task in tasks:
-            task.cancel()
-        _, tasks = await asyncio.wait(tasks, timeout=again)
-        if tasks:
-            log.warning(
-                "Tasks ignore that they are cancelled.", tasks=[str(task.get_coro()) for task in tasks]
-            )

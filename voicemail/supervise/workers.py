@@ -1,0 +1,36 @@
+"""What the workers say of themselves on their board, which a new pool replaces by a new file."""
+
+import os
+from pathlib import Path
+
+from sip.board import Board, State, WorkerState
+
+
+class Workers:
+    """Looks often, so the board is kept open, and read once for all who ask within a tick."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._board: Board | None = None
+        self._inode = 0
+        self.seen: tuple[WorkerState, ...] = ()
+
+    def look(self) -> None:
+        """Read the board; nobody is there when it cannot be read."""
+        try:
+            inode = os.stat(self._path).st_ino
+            if self._board is None or self._inode != inode:
+                self._board, self._inode = Board.open(self._path), inode
+            self.seen = self._board.read()
+        except (OSError, ValueError):
+            self.seen = ()
+
+    @property
+    def up(self) -> tuple[WorkerState, ...]:
+        """Those that take calls."""
+        return tuple(worker for worker in self.seen if worker.state is State.READY)
+
+    @property
+    def busy(self) -> int:
+        """Calls in progress."""
+        return sum(worker.busy for worker in self.seen)
