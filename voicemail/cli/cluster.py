@@ -1,17 +1,16 @@
-"""`voicemail cluster`: make a cluster, join it, show it."""
+"""`voicemail cluster`: make a cluster, join it; what operators order is in operator.py."""
 
 import asyncio
-from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from store.binaries import find_bindir, run_user
-from voicemail import control
+from voicemail.cli import operator
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show
 from voicemail.cluster import join as joining
-from voicemail.cluster.roles import RULES
+from voicemail.cluster.rules_page import rule_rows, service_rows
 from voicemail.config import Config, load
 from voicemail.errors import VoicemailError
 from voicemail.programs import create_database, database
@@ -75,41 +74,13 @@ def _create_database(config: Config) -> None:
 
 
 @app.command()
-def status(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Show both servers: status, since when and why, replication, calls."""
-    answer = control.ask(load(config), "status")
-    show([answer] if as_json else [_row(node) for node in answer["nodes"]], as_json)
-    if not as_json:
-        waits = (
-            "wait for the other node's disk" if answer["synchronous"] else "do not wait for the other node"
-        )
-        say(f"\nDeposits {waits}.")
-        for down in (name for name, up in answer["programs"].items() if not up):
-            say(f"Not running here: {down}.")
-
-
-def _row(node: dict[str, Any]) -> dict[str, Any]:
-    since = node.get("since")
-    return {
-        "Server": node["name"] + (" (here)" if node["here"] else ""),
-        "Member": "Publisher" if node["number"] == 1 else "Subscriber",
-        "Status": node["status"],
-        "Since": f"{datetime.fromtimestamp(since):%Y-%m-%d %H:%M:%S}" if since else None,
-        "Because": node.get("because"),
-        "Lag (bytes)": node.get("lag"),
-        "Single copies": node.get("single_copies"),
-        "Workers": node.get("workers"),
-        "Calls": f"{node['busy']}/{node['ports']}" if "ports" in node else None,
-    }
-
-
-@app.command()
-def history(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
-    """Show the changes of this server's status since it was started."""
-    show(control.ask(load(config), "history")["history"], as_json)
-
-
-@app.command()
 def rules(as_json: Json = False) -> None:
-    """Show by which rules a server takes its status; the first that holds decides."""
-    show([{"Becomes": rule.become.value, "Because": rule.because} for rule in RULES], as_json)
+    """Show by which rules a server takes its status, the first that holds, and what runs in which."""
+    if as_json:
+        return show([{"rules": rule_rows(), "services": service_rows()}], as_json)
+    show(rule_rows(), as_json)
+    say("")
+    show(service_rows(), as_json)
+
+
+operator.register(app)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.cli import CommandLine
-from voicemail.cluster.roles import RULES
+from voicemail.cluster.roles import RULES, SERVICES
 from voicemail.config import EXAMPLE
 
 
@@ -63,7 +63,11 @@ def test_a_missing_file_is_told(command: list[str], voicemail: CommandLine, conf
     assert voicemail.refused(*command) == f"{config}: No such file or directory"
 
 
-@pytest.mark.parametrize("command", [["cluster", "status"], ["cluster", "history"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "command",
+    [["cluster", "status"], ["cluster", "history"], ["cluster", "make-primary"], ["cluster", "take-calls"]],
+    ids=" ".join,
+)
 def test_a_node_that_does_not_run_is_told(
     command: list[str], voicemail: CommandLine, config: Path, tmp_path: Path
 ) -> None:
@@ -114,11 +118,12 @@ def test_joining_without_its_secret_file_is_told(
     assert voicemail.refused(*words) == "/nowhere/secret: No such file or directory"
 
 
-def test_the_rules_are_shown_as_a_table_and_as_json(voicemail: CommandLine) -> None:
-    table = voicemail.good("cluster", "rules").splitlines()
-    assert table[0].split() == ["Becomes", "Because"] and len(table) == len(RULES) + 1
-    shown = json.loads(voicemail.good("cluster", "rules", "--json"))
-    assert [row["Because"] for row in shown] == [rule.because for rule in RULES]
+def test_rules_and_services_are_shown_as_tables_and_as_json(voicemail: CommandLine) -> None:
+    rules, services = voicemail.good("cluster", "rules").split("\n\n")
+    assert len(rules.splitlines()) == len(RULES) + 1
+    assert len(services.splitlines()) == len(SERVICES) + 1
+    [shown] = json.loads(voicemail.good("cluster", "rules", "--json"))
+    assert [row["Because"] for row in shown["rules"]] == [rule.because for rule in RULES]
 
 
 def test_a_misused_command_is_told_without_a_traceback(voicemail: CommandLine) -> None:
