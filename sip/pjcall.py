@@ -8,20 +8,20 @@ import asyncio
 import contextlib
 import itertools
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from sip import wav
+from sip import room, wav
 from sip.call import HungUp, Prompts, Recording, RecordLimits, Sound
 from sip.endpoint import Engine
 from sip.enginecall import EngineCall
-from sip.errors import BadSound, EngineError
+from sip.errors import EngineError
 from sip.invite import Invite
 from sip.keys import Keys
+from sip.sounds import chosen
 from sip.watch import Listener, Watched
 
 log = structlog.get_logger()
@@ -116,6 +116,7 @@ class PjCall:
         ended_by, key = "", ""
         with contextlib.suppress(HungUp):
             await self._command(EngineCall.record, str(path))
+            await asyncio.to_thread(_set_aside, path, limits.longest)
             ended_by, key = await self._recorded(path, limits)
             await self._command(EngineCall.stop_recording)
         ended_by = ended_by or ("cut-off" if self.cut_off else "hang-up")
@@ -187,7 +188,7 @@ class PjCall:
         paths = [path for path in map(self._find, sounds) if path]
         if not paths:
             return 0
-        path, joined = await asyncio.to_thread(playable, paths, self._engine.settings.temporary)
+        path, joined = await chosen(paths, self._engine.settings.temporary)
         if not path:
             return 0
         serial = next(self._serials)
@@ -248,37 +249,19 @@ class PjCall:
         return await asyncio.to_thread(_kept, path)
 
 
+def _set_aside(path: Path, seconds: float) -> None:
+    """Room for the whole recording; without it the recording is as long as the disk allows."""
+    try:
+        room.set_aside(path, wav.HEADER + int(seconds * wav.RATE))
+    except OSError as error:
+        log.warning("no room set aside for the recording", path=str(path), why=str(error))
+
+
 def _kept(path: Path) -> float:
-    """Make sure that the file is right and on disk."""
+    """Make sure that the file is right and on disk, and takes no more room than it needs."""
     if not wav.closed(path):
         wav.repair(path)
+    room.give_back(path)
     with path.open("rb") as file:
         os.fsync(file.fileno())
         return max(0, os.fstat(file.fileno()).st_size - wav.HEADER) / wav.RATE
-
-
-def playable(paths: list[Path], temporary: Path) -> tuple[Path | None, bool]:
-    """One file for all of these sounds, and whether it is a new one, which the caller must unlink.
-    Sounds that cannot be read are left out. None when nothing is left to be heard, or no room."""
-    found = []
-    for path in paths:
-        try:
-            found.append((path, wav.read(path)))
-        except BadSound as error:
-            log.warning("sound cannot be read", path=str(path), why=str(error))
-    if not found:
-        return None, False
-    if len(found) == 1 and found[0][1].plain:
-        return found[0][0], False
-    try:
-        return _written(wav.join(sound for _, sound in found), temporary), True
-    except OSError as error:
-        log.error("sounds cannot be joined", folder=str(temporary), why=error.strerror)
-        return next((path for path, sound in found if sound.plain), None), False
-
-
-def _written(data: bytes, temporary: Path) -> Path:
-    handle, name = tempfile.mkstemp(".wav", "sound-", temporary)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-    return Path(name)
