@@ -169,6 +169,12 @@ class Agenda:
         items += [item for job in lane.flying.values() for item in job.items]
         return [step for item in items for step in self._settled(item, name, "no such destination now")]
 
+    def reopen(self) -> None:
+        """Try every destination now: that it was silent may have been our own network's fault. All its
+        lamps must then be sent again."""
+        for lane in self.lanes.values():
+            lane.failures, lane.closed_until = 0, LONG_AGO
+
     def holds(self, item: OutboxItem) -> bool:
         return item.id in self._held
 

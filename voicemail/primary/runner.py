@@ -40,6 +40,10 @@ USERS_REST = 2.0
 """Seconds between two readings of all users, so that an import of thousands reads few times."""
 LEAST_WAIT = 1.0
 """Seconds to the next look at postponed items, some of which may be in hand at the moment."""
+OVERTAKEN = 2.5
+"""Seconds after which all lamps are sent once more when this node took over or the peer came back: a
+node that was cut off or frozen repeats what nobody answered (for 2 s, as its edge allows), and such an
+old lamp would stay."""
 USER_TABLES = ("", "user_account")
 OUTBOX_TABLES = ("", "outbox")
 
@@ -58,6 +62,7 @@ class Runner:
         self._tasks: set[asyncio.Task[None]] = set()
         self._by_lane: dict[str, Handler] = {}
         self._again_at: dict[str, float] = {}
+        self._overtaken_at: float | None = None
         self._recent: set[UUID] = set()
         self._epoch: int | None = None
         self._fetch_at: float | None = None
@@ -140,7 +145,13 @@ class Runner:
         return self._next_moment(now)
 
     def _next_moment(self, now: float) -> float | None:
-        mine = (self._fetch_at, self._retry_at, self._users_at, *self._again_at.values())
+        mine = (
+            self._fetch_at,
+            self._retry_at,
+            self._users_at,
+            self._overtaken_at,
+            *self._again_at.values(),
+        )
         moments = [max(m, self._rest_until) for m in mine if m is not None]
         work = self._agenda.wake_at(now)
         return min([*moments, work] if work is not None else moments, default=None)
@@ -149,6 +160,8 @@ class Runner:
         if self._epoch != self.lease.epoch:
             await self._take_over(now)
         self._arrange_lanes(now)
+        if self._overtaken_at is not None and now >= self._overtaken_at:
+            self._again_at, self._overtaken_at = dict.fromkeys(self._again_at, now), None
         if self._users_at is not None and now >= self._users_at:
             await self._refresh(now)
         if any(moment is not None and now >= moment for moment in (self._fetch_at, self._retry_at)):
@@ -164,6 +177,8 @@ class Runner:
         self._epoch = epoch
         self._fetch_at = self._retry_at = self._users_at = now
         self._again_at = dict.fromkeys(self._again_at, now)
+        self._overtaken_at = now + OVERTAKEN
+        self._agenda.reopen()
         log.info("on duty", epoch=epoch)
 
     def _arrange_lanes(self, now: float) -> None:
@@ -178,6 +193,8 @@ class Runner:
             self._agenda.open_lane(name, limit=settings.limit, room=settings.room, lamps=lamps)
             if lamps:
                 self._again_at[name] = now
+                self._overtaken_at = now + OVERTAKEN
+                self._agenda.reopen()
             log.info("destination", lane=name)
         self._by_lane = wanted
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import aiosmtplib
 import pytest
 
+from sip.mwi import Summary
 from store.ids import uuid7
 from store.memory import MemoryStore
 from store.model import Mark, NewMessage, User, Work
@@ -178,6 +179,8 @@ async def test_every_lamp_is_sent_again_on_a_new_epoch(primary: Primary) -> None
 
 async def test_lamps_are_sent_again_hourly_and_publications_before_they_expire(primary: Primary) -> None:
     async with primary.on_duty():
+        await primary.later(3)
+        primary.world.forget()
         for _ in range(60):
             await primary.later(60)
         assert [r.method for r in primary.world.to(OWN)].count("PUBLISH") in (2, 4)
@@ -210,6 +213,35 @@ async def test_an_edge_that_comes_back_is_told_every_lamp(primary: Primary) -> N
         await primary.later(1)
         assert {r.target for r in primary.world.requests} == {f"sip:1001@{PEER}", f"sip:1002@{PEER}"}
         assert primary.lamp(f"sip:1001@{PEER}") == (1, 0)
+
+
+async def test_lamps_are_sent_once_more_when_the_peer_cannot_repeat_old_ones_any_longer(
+    primary: Primary,
+) -> None:
+    async with primary.on_duty():
+        await primary.later(3)
+        primary.notifier.peer_edge = PEER  # it was cut off, and was Primary, too
+        primary.runner.wake()
+        await quiet()
+        primary.world.lamps["sip:mwi-1001@192.0.2.5"] = Summary(7, 0)  # its last word on the way
+        await primary.later(2)
+        assert primary.lamp("sip:mwi-1001@192.0.2.5") == (7, 0)
+        await primary.later(1)
+        assert primary.lamp("sip:mwi-1001@192.0.2.5") == (0, 0)
+
+
+async def test_a_trunk_that_was_silent_is_tried_at_once_when_this_node_takes_over_again(
+    primary: Primary,
+) -> None:
+    async with primary.on_duty():
+        primary.world.codes["192.0.2.5"] = 408
+        await primary.deposit()
+        await primary.later(60)
+        primary.world.codes.clear()
+        await quiet()
+        assert primary.lamp("sip:mwi-1001@192.0.2.5") is None, "the lane is closed"
+        primary.renew(epoch=3)
+        await eventually(lambda: primary.lamp("sip:mwi-1001@192.0.2.5") == (1, 0))
 
 
 async def test_an_edge_that_is_gone_holds_nothing_up(primary: Primary) -> None:
