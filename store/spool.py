@@ -208,6 +208,12 @@ def free_bytes(folder: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
+def disk_bytes(folder: Path) -> tuple[int, int]:
+    """The same, and the disk's size."""
+    disk = os.statvfs(folder)
+    return disk.f_bavail * disk.f_frsize, disk.f_blocks * disk.f_frsize
+
+
 def _parsed(text: bytes) -> SpoolEntry:
     """Raises ValueError, TypeError or KeyError on anything that _write has not made."""
     values = json.loads(text)

@@ -101,6 +101,15 @@ class Mail(Section):
     timeout: float = Field(20.0, gt=0, strict=False)
 
 
+class Alarm(Section):
+    mail_to: str = ""
+
+
+class Metrics(Section):
+    address: Annotated[str, AfterValidator(_address)] = "127.0.0.1"
+    port: int = Field(9565, ge=0, le=65535)
+
+
 class Recording(Section):
     longest: float = Field(300.0, gt=1, strict=False)
     shortest: float = Field(1.0, ge=0, strict=False)
@@ -122,6 +131,8 @@ class Config(Section):
     trunk: tuple[Trunk, ...] = Field((), strict=False)
     store: Store = Store()
     mail: Mail = Mail()
+    alarm: Alarm = Alarm()
+    metrics: Metrics = Metrics()
     recording: Recording = Recording()
     pin: Pin = Pin()
 
@@ -187,6 +198,13 @@ password_file = ""
 sender = "voicemail@localhost"
 message_id_domain = "voicemail.invalid"
 timeout = 20.0                    # seconds
+
+[alarm]
+mail_to = ""                      # the administrator's mail address; "" sends none
+
+[metrics]
+address = "127.0.0.1"             # Prometheus reads http://address:port/metrics
+port = 9565                       # 0 for none
 
 [recording]
 longest = 300.0                   # seconds

@@ -19,6 +19,7 @@ from typing import Any
 
 import structlog
 
+from store.postgres import PostgresStore
 from voicemail import control, programs
 from voicemail.cluster import asking
 from voicemail.cluster.answering import Answering
@@ -28,15 +29,18 @@ from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener, speak
 from voicemail.cluster.keeper import Keeper, Program, end_leftovers
 from voicemail.cluster.manager import Health, Manager
 from voicemail.cluster.roles import answers_calls
+from voicemail.cluster.snapshot import Snapshot
+from voicemail.cluster.watch import Watch
 from voicemail.config import Config
 from voicemail.errors import ClusterError
 from voicemail.primary.feed import News
-from voicemail.secrets import Membership, NodeFiles
+from voicemail.secrets import Membership, NodeFiles, app_conninfo
 from voicemail.supervise.commands import Commands
 from voicemail.supervise.crew import Crew, end_tasks
 from voicemail.supervise.database import Database
 from voicemail.supervise.gate import Gate
 from voicemail.supervise.history import History
+from voicemail.supervise.look import look
 from voicemail.supervise.operator import Operator, Situation
 from voicemail.supervise.workers import Workers
 
@@ -193,6 +197,8 @@ class Node:
             single_copies=following.single_copies,
             wants_primary=self.manager.wants_primary(now),
             taking_calls=self.operator.orders.taking_calls,
+            schema=self.database.schema,
+            clock=time.time(),
             awake=self.manager.awake,
         )
 
@@ -246,6 +252,21 @@ class Node:
         news = News(self.manager.duty(now), self.manager.epoch, now, peer.edge if peer else "")
         self.crew["primary"].tell(control.line(asdict(news)))
 
+    async def _watch(self) -> None:
+        """Alarms and metrics, beside the beat."""
+        replicated, number = self.server is not None, self.membership.number
+        async with PostgresStore.open(
+            app_conninfo(self.config), number, replicated=replicated, connections=1
+        ) as store:
+            watch = Watch(self.config, self._look, lambda: self.manager.history, store, self.gate.control)
+            await watch.run()
+
+    def _look(self) -> Snapshot:
+        following = self.following if self.server else None
+        keepers = {name: self.crew[name] for name in self.crew.kept}
+        refused, wanted = len(self.listener.complaints), self.config.sip.workers
+        return look(self.membership, self._say(), self.manager, following, keepers, wanted, refused)
+
     # ---- what an operator sees
 
     def _situation(self) -> Situation:
@@ -291,7 +312,7 @@ class Node:
             if not self.server:
                 self._database_started()  # somebody else runs it
             self._meet()
-            for work in (self.crew.run, self._beat, self.gate.run, self.history.run):
+            for work in (self.crew.run, self._beat, self.gate.run, self.history.run, self._watch):
                 self._spawn(work())
             await self.stopping.wait()
             await self._stop()

@@ -40,16 +40,17 @@ def database(config: Config, files: NodeFiles) -> PostgresServer:
     )
 
 
-def prepare_database(config: Config, server: PostgresServer | None) -> None:
+def prepare_database(config: Config, server: PostgresServer | None) -> int:
     """Roles, databases and tables of the running server (None: the external one, where only the tables
-    are ours); milliseconds when they are there. Blocks. Raises StoreError and what the driver raises."""
+    are ours); milliseconds when they are there. Gives the version of the schema. Blocks. Raises
+    StoreError and what the driver raises."""
     if server is None:
-        schema.upgrade(config.store.dsn)
-        return
+        return int(schema.upgrade(config.store.dsn))
     server.wait_ready()
     server.bootstrap()
-    schema.upgrade(server.conninfo())
+    version = int(schema.upgrade(server.conninfo()))
     server.load_edge_schema()
+    return version
 
 
 def create_database(config: Config, server: PostgresServer) -> None:

@@ -66,6 +66,8 @@ class KeepAlive:
     """False: an operator stopped it from taking calls."""
     schema: int = 1
     """Version of its database's schema."""
+    clock: float = 0.0
+    """Its time of day when it said so, seconds since 1970; 0: not told."""
     awake: float = 0.0
     """Since when its process has run without a pause: its own monotonic clock, of use only to compare."""
     delivered_ago: float | None = None

@@ -47,8 +47,7 @@ class Snapshot:
     workers: int = 0
     busy: int = 0
     ports: int = 0
-    calls: int = 0
-    """Workers up, calls in progress, calls it can take at once, calls since the workers' start."""
+    """Workers up, calls in progress, calls it can take at once."""
     edge: Mapping[str, int] = field(default_factory=dict)
     """The edge's counters by name, since its start."""
     receiving: bool | None = None

@@ -38,8 +38,8 @@ def notification(
     (RFC 3803). Raises NoAddress."""
     wav, damaged = _attachment(audio)
     mail = EmailMessage(policy=SMTP)
-    mail["From"] = _address(settings.sender)
-    mail["To"] = _address(user.mail, user.name)
+    mail["From"] = address(settings.sender)
+    mail["To"] = address(user.mail, user.name)
     mail["Subject"] = f"New {_urgent(message)}voice message from {caller_of(message)} ({_length(message)})"
     mail["Date"] = item.created
     mail["Message-ID"] = f"<{item.id}@{clean(settings.message_id_domain)}>"
@@ -54,12 +54,12 @@ def notification(
     return mail
 
 
-def clean(text: str) -> str:
+def clean(text: str, longest: int = LONGEST_NAME) -> str:
     """Text that callers or users chose, fit for one line of a header or of a mail: no control, format
     or line-separating characters, no surrogates, single blanks, nothing that could be an encoded word, at
-    most LONGEST_NAME characters."""
+    most `longest` characters."""
     shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text).replace("=?", "= ?")
-    return " ".join(shown.split())[:LONGEST_NAME].rstrip()
+    return " ".join(shown.split())[:longest].rstrip()
 
 
 def caller_of(message: Message) -> str:
@@ -70,7 +70,8 @@ def caller_of(message: Message) -> str:
     return name or number or "an unknown caller"
 
 
-def _address(text: str, name: str = "") -> Address:
+def address(text: str, name: str = "") -> Address:
+    """Raises NoAddress."""
     shown, plain = parseaddr(text) if not name else ("", text)
     if plain != clean(plain) or "@" not in plain:
         raise NoAddress(f"not a mail address: {text!r}")

@@ -11,9 +11,10 @@ import aiosmtplib
 
 from store.api import Store
 from store.errors import NotFound
-from store.model import Folder, Message, OutboxItem
+from store.model import Folder, Message, OutboxItem, Work
 from voicemail.config import Mail
 from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict
+from voicemail.primary.alarm_mail import alarm_mail
 from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lease import Permit
 from voicemail.primary.mail import NoAddress, notification
@@ -59,7 +60,7 @@ class SmartHost:
 
 
 class Postman:
-    """The handler of notification mails. `zone` is that of the times shown."""
+    """The handler of mails: notifications and alarms. `zone` is that of the times shown."""
 
     def __init__(self, store: Store, settings: Mail, host: MailHost, zone: tzinfo) -> None:
         self._store, self._settings, self._host, self._zone = store, settings, host, zone
@@ -93,6 +94,9 @@ class Postman:
 
     async def _written(self, item: OutboxItem) -> tuple[EmailMessage, str]:
         """The mail and whom it goes to. Raises NoAddress, NotFound, Unavailable."""
+        if item.kind is Work.ALARM:
+            alarm = alarm_mail(item, self._settings)
+            return alarm, alarm["To"].addresses[0].addr_spec
         user = await self._store.users.get(item.mailbox_id)
         message = item.message_id and await self._store.messages.get(item.message_id)
         if user is None or not user.mail:

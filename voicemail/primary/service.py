@@ -58,7 +58,7 @@ class Duty:
         self._clock = clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
         postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
-        handlers: dict[Work, Handler] = {Work.LAMP: self.notifier, Work.MAIL: postman}
+        handlers: dict[Work, Handler] = {Work.LAMP: self.notifier, Work.MAIL: postman, Work.ALARM: postman}
         self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
 
     def hear(self, news: News) -> None:

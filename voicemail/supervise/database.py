@@ -21,6 +21,8 @@ class Database:
     def __init__(self, config: Config, server: PostgresServer | None) -> None:
         self.config, self.server = config, server
         self.ready = False
+        self.schema = 1
+        """The version of its schema; the oldest there is until it is known."""
 
     async def prepare(self) -> None:
         """Until it is done. What is no StoreError is told by its name only: its text may hold the
@@ -28,7 +30,7 @@ class Database:
         self.ready, told = False, ""
         while not self.ready:
             try:
-                await asyncio.to_thread(programs.prepare_database, self.config, self.server)
+                self.schema = await asyncio.to_thread(programs.prepare_database, self.config, self.server)
                 self.ready = True
             except Exception as error:  # whatever it is, tomorrow it may work
                 why = str(error) if isinstance(error, StoreError) else type(error).__name__

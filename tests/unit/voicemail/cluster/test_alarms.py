@@ -67,7 +67,11 @@ STANDING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("critical_service_down", {"status": Status.NOT_FUNCTIONING, "because": "x", "peer": OTHER}, {}),
     ("disk_full", {"disk_free": 199 * 10**6, "disk_size": 10**9}, {}),
     ("disk_close_to_capacity", {"disk_free": 99 * 10**9}, {"disk_free": 121 * 10**9}),
-    ("disk_close_to_capacity", {"disk_free": 399 * 10**6, "disk_size": 10**9}, {"disk_free": 501 * 10**6, "disk_size": 10**9}),
+    (
+        "disk_close_to_capacity",
+        {"disk_free": 399 * 10**6, "disk_size": 10**9},
+        {"disk_free": 501 * 10**6, "disk_size": 10**9},
+    ),
     ("single_copies_waiting", {"single_copies": 1}, {}),
     ("replication_stuck", {"slot_lost": True}, {}),
     ("replication_stuck", {"receiving": False}, {}),
