@@ -13,7 +13,7 @@ import signal
 import time
 from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from voicemail.cluster.join import Admission
 from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener, speak
 from voicemail.cluster.keeper import Keeper, Program, end_leftovers
 from voicemail.cluster.manager import Health, Manager
-from voicemail.cluster.roles import answers_calls
+from voicemail.cluster.roles import Status, answers_calls
 from voicemail.cluster.snapshot import Snapshot
 from voicemail.cluster.watch import Watch
 from voicemail.config import Config
@@ -72,7 +72,9 @@ class Node:
             lambda deactivated: self.operator.keep_deactivated(deactivated),
         )
         self.history = History(self.files)
-        self.operator = Operator(self.files, self.manager, self.history, self._situation)
+        self.operator = Operator(
+            self.files, self.manager, self.history, self._situation, self._situation_asked
+        )
         self.workers = Workers(config.run_directory / "board")
         self.answering = Answering(time.monotonic())
         self.gate = Gate(
@@ -273,6 +275,16 @@ class Node:
         peer = self.membership.peer
         return Situation(self.membership.me.name, self._say(), peer.name if peer else "", self._peer())
 
+    async def _situation_asked(self) -> Situation:
+        """With what the peer says at this moment, should it answer."""
+        now = self._situation()
+        if now.theirs:
+            with suppress(ClusterError, ValueError, KeyError):
+                said = await self._ask_peer({"command": "details"}, PEERS_PATIENCE)
+                status, taking = Status(said["status"]), bool(said["taking_calls"])
+                now = replace(now, theirs=replace(now.theirs, status=status, taking_calls=taking))
+        return now
+
     async def status(self, asked: dict[str, Any]) -> dict[str, Any]:
         """What `cluster status` shows: both members as this node knows them. With "details" the other
         one is asked for what it does not tell in its keep-alives."""
@@ -292,8 +304,13 @@ class Node:
         }
 
     async def details(self, _: dict[str, Any]) -> dict[str, Any]:
-        """What only this node knows of itself, beside its keep-alives."""
-        return {"programs": self.crew.running(), "replication": asdict(self.following)}
+        """What this node says of itself when it is asked: more than in its keep-alives, and at once."""
+        return {
+            "status": self.manager.status,
+            "taking_calls": self.operator.orders.taking_calls,
+            "programs": self.crew.running(),
+            "replication": asdict(self.following),
+        }
 
     # ---- from start to stop
 
