@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,24 @@ class End:
         self.joined: list[Membership] = []
         self.takes = True
         self.status = Status.PRIMARY
+        self.asked: list[dict[str, Any]] = []
+        self.answers: Callable[[dict[str, Any]], Awaitable[dict[str, Any]]] = self._echo
         self.listener = Listener(
-            self.files, self.number, self._heard, self._lost, Admission(self.files, self.joined.append)
+            self.files,
+            self.number,
+            self._heard,
+            self._lost,
+            Admission(self.files, self.joined.append),
+            self._answer,
         )
         self.speaking: asyncio.Task[None] | None = None
+
+    async def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
+        self.asked.append(asked)
+        return await self.answers(asked)
+
+    async def _echo(self, asked: dict[str, Any]) -> dict[str, Any]:
+        return {"asked": asked}
 
     def _heard(self, said: KeepAlive, _: float) -> bool:
         self.said.append(said)
