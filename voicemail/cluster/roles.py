@@ -93,6 +93,16 @@ def _recovers(v: View) -> bool:
     return v.me is S.SPLIT_BRAIN_RECOVERY and v.peer in SERVING and (v.publisher or v.peer_duties_work)
 
 
+def _yields(v: View) -> bool:
+    """Not to a publisher that cannot do the Primary's work, if this node can: it is about to step down."""
+    return not v.publisher and (v.peer_duties_work or not v.duties_work)
+
+
+def _seen_through(v: View) -> bool:
+    """The other node has heard of the recovery; a publisher that is Primary before would start it anew."""
+    return not (v.publisher and v.peer is S.PRIMARY)
+
+
 def _held(v: View) -> bool:
     """A node without duties takes none by itself, unless nobody is relieved of them: of two Secondaries,
     and after a hand-over that the other did not live to take."""
@@ -144,12 +154,12 @@ RULES = (  # the first whose `when` holds decides
     Rule(
         S.SPLIT_BRAIN_RECOVERY,
         "the publisher found that both have been Primary",
-        lambda v: v.me is S.PRIMARY and v.peer is S.SPLIT_BRAIN_RECOVERY and not v.publisher,
+        lambda v: v.me is S.PRIMARY and v.peer is S.SPLIT_BRAIN_RECOVERY and _yields(v),
     ),
     Rule(
         S.SPLIT_BRAIN_RECOVERY,
         "the two stores are not merged yet",
-        lambda v: _recovers(v) and not v.merged,
+        lambda v: _recovers(v) and not (v.merged and _seen_through(v)),
     ),
     Rule(
         S.PRIMARY,
