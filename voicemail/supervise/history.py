@@ -24,7 +24,9 @@ class History:
         self._files = files
         self.entries: list[dict[str, Any]] = files.history()[-MOST:]
         self._last: Change | None = None
-        self._dirty = asyncio.Event()
+        self.unkept = False
+        """Whether something has not gone to disk yet."""
+        self._news = asyncio.Event()
 
     def follow(self, changes: list[Change]) -> bool:
         """Take what is new at the end of the manager's list; whether there was anything."""
@@ -37,14 +39,15 @@ class History:
     def note(self, **entry: Any) -> None:
         """Anything else that people want to read there."""
         self.entries = [*self.entries[1 - MOST :], entry]
-        self._dirty.set()
+        self.unkept = True
+        self._news.set()
 
     async def run(self) -> None:
         """Keep it on disk, until cancelled."""
         told = False
         while True:
-            await self._dirty.wait()
-            self._dirty.clear()
+            await self._news.wait()
+            self._news.clear()
             try:
                 await asyncio.to_thread(self._files.write_history, self.entries)
                 told = False
@@ -52,3 +55,4 @@ class History:
                 if not told:
                     log.error("The history cannot be kept.", why=str(error))
                 told = True
+            self.unkept = self._news.is_set()

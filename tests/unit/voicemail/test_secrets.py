@@ -5,7 +5,16 @@ import pytest
 
 from voicemail.config import Config, parse
 from voicemail.errors import ClusterError
-from voicemail.secrets import Member, Membership, NodeFiles, Secrets, app_conninfo, member_of, write_private
+from voicemail.secrets import (
+    Member,
+    Membership,
+    NodeFiles,
+    Orders,
+    Secrets,
+    app_conninfo,
+    member_of,
+    write_private,
+)
 
 
 def config(folder: Path, more: str = "") -> Config:
@@ -92,3 +101,19 @@ def test_an_external_store_is_reached_by_its_own_string(tmp_path: Path) -> None:
     NodeFiles(config(tmp_path)).write_secrets(Secrets("a", "b", "c", "d", "e"))
     own = app_conninfo(config(tmp_path))
     assert f"host={tmp_path}/sockets" in own and "password=b" in own
+
+
+def test_an_operators_orders_are_there_after_a_restart(tmp_path: Path) -> None:
+    files = NodeFiles(config(tmp_path))
+    assert files.orders() == Orders(deactivated=False, taking_calls=True)
+    files.write_orders(Orders(deactivated=True, taking_calls=False))
+    assert files.orders() == Orders(deactivated=True, taking_calls=False)
+    (tmp_path / "orders.json").write_text('{"taking_calls": false, "of a newer version": 1}')
+    assert files.orders() == Orders(taking_calls=False)
+
+
+def test_orders_that_cannot_be_read_stop_the_node_from_starting(tmp_path: Path) -> None:
+    """A node that was deactivated must not take calls because a file is damaged."""
+    (tmp_path / "orders.json").write_text("{")
+    with pytest.raises(ClusterError, match="orders.json"):
+        NodeFiles(config(tmp_path)).orders()
