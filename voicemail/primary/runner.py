@@ -126,7 +126,7 @@ class Runner:
 
     async def _turn(self) -> float | None:
         """Everything that is to be done now; says until when there is nothing more."""
-        now = self._clock.monotonic()
+        now, epoch = self._clock.monotonic(), self.lease.epoch
         if not self.lease.valid(now):
             self._agenda.clear()
             self._epoch = None
@@ -135,7 +135,7 @@ class Runner:
             if now >= self._rest_until:
                 await self._catch_up(now)
         except Fenced:
-            self._fenced()
+            self._fenced(epoch)
             return None
         except Unavailable as error:
             self._store_away(str(error))
@@ -243,13 +243,15 @@ class Runner:
         self._away = True
         self._fetch_at = self._rest_until = self._clock.monotonic() + STORE_REST
 
-    def _fenced(self) -> None:
-        """Another node is Primary under a newer epoch."""
+    def _fenced(self, epoch: int) -> None:
+        """Another node is Primary under a newer epoch than `epoch`, unless that is our own by now."""
+        self._bell.set()
+        if epoch < self.lease.epoch:
+            return
         log.warning("fenced: another Primary has taken over", epoch=self.lease.epoch)
         self.lease = self.lease.refuse()
         self._agenda.abandon()
         self._cancel_tasks()
-        self._bell.set()
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -264,8 +266,8 @@ class Runner:
         try:
             outcome = await handler.perform(job, self._permit(epoch))
         except Fenced:
-            self._fenced()
-            return
+            self._fenced(epoch)
+            outcome = Outcome(Verdict.STOPPED, "the duty is over")
         except NotPrimary as error:
             outcome = Outcome(Verdict.STOPPED, str(error))
         except Unavailable as error:
@@ -305,8 +307,9 @@ class Runner:
                 await self._write(step, epoch)
                 break
             except Fenced:
-                self._fenced()
-                return
+                if epoch >= self.lease.epoch:
+                    return self._fenced(epoch)
+                epoch = self.lease.epoch  # our own duty began anew meanwhile: what was done is done
             except Unavailable:
                 await self._clock.sleep_until(self._clock.monotonic() + STORE_REST, asyncio.Event())
         self._recent.add(item.id)
