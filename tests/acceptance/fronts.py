@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from dns.asyncresolver import Resolver
 
 from sip import wav
-from sip.edge_control import EdgeControl
 from tests.acceptance.callers import SPEECH, Attempt, Outcome, Phone
 from tests.fakes.sip import Party, Where
 from tests.fakes.sip_pool import noise
@@ -145,13 +144,12 @@ class Crowd:
 
 @asynccontextmanager
 async def drained(node: LocalNode) -> AsyncIterator[None]:
-    """Its edge takes no calls meanwhile."""
-    edge = EdgeControl(node.config.run_directory)
-    await edge.set_serving(False)
+    """An operator has it take no new calls meanwhile."""
+    await node.command("cluster", "stop-taking-calls")
     try:
         yield
     finally:
-        await edge.set_serving(True)
+        await node.command("cluster", "take-calls")
 
 
 def row(calls: Iterable[Call], lost: int = 0) -> dict[str, str | int]:

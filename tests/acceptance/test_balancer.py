@@ -70,8 +70,8 @@ async def faults(two: Scene, stop: asyncio.Event, when: dict[str, float]) -> Non
     await two.cluster.in_service(30)
     when["back"] = time.monotonic()
     await asyncio.sleep(1.5)  # one question of the balancer
+    when["drained"] = time.monotonic()
     async with drained(two.second):
-        when["drained"] = time.monotonic()
         await asyncio.sleep(3)
         stop.set()
 

@@ -13,6 +13,7 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.0, help="calls a second of each way")
     parser.add_argument("--seconds", type=float, default=12.0, help="from the fault until its end")
     parser.add_argument("--rounds", type=int, default=1)
+    parser.add_argument("--fault", choices=list(FAULTS), action="append", help="only this one; repeatable")
     return parser.parse_args()
 
 
@@ -170,7 +172,7 @@ async def measure(plan: Plan, asked: argparse.Namespace) -> list[Line]:
         await cluster.start()
         await people(cluster.nodes[0])
         fresh = await ways(stack, cluster)
-        for fault in FAULTS:
+        for fault in asked.fault or FAULTS:
             together: dict[str, list[Call]] = {}
             for _ in range(asked.rounds):
                 crowds = fresh()
@@ -180,6 +182,9 @@ async def measure(plan: Plan, asked: argparse.Namespace) -> list[Line]:
             for way, calls in together.items():
                 lines.append(Line(fault, way, row(calls, await lost(cluster, calls))))
                 print_line(lines[-1])
+                whys = Counter(call.tries[-1].why for call in calls if call.end == "cut")
+                if whys:
+                    sys.stderr.write(f"  cut: {dict(whys)}\n")
     return lines
 
 
