@@ -7,13 +7,12 @@ come in by the control socket or from the peer (`supervise/commands.py`).
 """
 
 import asyncio
-import fcntl
 import os
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack, suppress
-from dataclasses import asdict, replace
+from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,25 +20,24 @@ import structlog
 
 from store.postgres import PostgresStore
 from voicemail import control, programs
-from voicemail.cluster import asking
 from voicemail.cluster.answering import Answering
-from voicemail.cluster.follower import Follower, Following
 from voicemail.cluster.join import Admission
-from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener, speak
+from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener
 from voicemail.cluster.keeper import Keeper, Program, end_leftovers
 from voicemail.cluster.manager import Health, Manager
-from voicemail.cluster.roles import Status, answers_calls
+from voicemail.cluster.roles import answers_calls
 from voicemail.cluster.snapshot import Snapshot
 from voicemail.cluster.watch import Watch
 from voicemail.config import Config
-from voicemail.errors import ClusterError
 from voicemail.primary.feed import News
 from voicemail.secrets import Membership, NodeFiles, app_conninfo
+from voicemail.supervise import report
 from voicemail.supervise.commands import Commands
 from voicemail.supervise.crew import Crew, end_tasks
 from voicemail.supervise.database import Database
 from voicemail.supervise.gate import Gate
 from voicemail.supervise.history import History
+from voicemail.supervise.link import Link
 from voicemail.supervise.look import look
 from voicemail.supervise.operator import Operator, Situation
 from voicemail.supervise.workers import Workers
@@ -47,8 +45,6 @@ from voicemail.supervise.workers import Workers
 log = structlog.get_logger()
 
 TICK = 0.1
-PEERS_PATIENCE = 1.5
-"""Seconds that `cluster status` waits for the other node's details."""
 
 
 class Node:
@@ -57,13 +53,13 @@ class Node:
     def __init__(self, config: Config, config_path: Path) -> None:
         self.config, self.config_path = config, config_path
         self.files = NodeFiles(config)
-        self.membership = self.files.membership()
+        membership = self.files.membership()
         self.server = None if config.store.dsn else programs.database(config, self.files)
         self.database = Database(config, self.server)
         self.preparing: asyncio.Task[None] | None = None
         self.manager = Manager(
-            self.membership.publisher,
-            self.membership.number,
+            membership.publisher,
+            membership.number,
             self.files.epoch(),
             self.files.write_epoch,
             time.monotonic(),
@@ -71,6 +67,7 @@ class Node:
             self.files.orders().deactivated,
             lambda deactivated: self.operator.keep_deactivated(deactivated),
         )
+        self.link = Link(self.files, membership, self.server, self.manager, self._say)
         self.history = History(self.files)
         self.operator = Operator(
             self.files, self.manager, self.history, self._situation, self._situation_asked
@@ -80,25 +77,26 @@ class Node:
         self.gate = Gate(
             config,
             self.files,
-            lambda: self.membership.peer,
+            lambda: self.link.membership.peer,
             self._takes_calls,
             lambda: self.crew["edge"].running,
         )
-        keepers = {program.name: Keeper(program, self._started(program)) for program in self._programs()}
+        runs = programs.of_node(
+            config, config_path, self.server, self.gate.write, lambda: self.database.ready
+        )
+        keepers = {program.name: Keeper(program, self._started(program)) for program in runs}
         self.crew = Crew(keepers, lambda: self.manager.status)
-        self.commands = Commands(lambda: self.membership, self._ask_peer)
+        self.commands = Commands(lambda: self.link.membership, self.link.ask)
         self._register()
-        self.follower: Follower | None = None
         self.listener = Listener(
             self.files,
-            self.membership.number,
-            self._heard,
-            self._lost,
+            membership.number,
+            self.link.heard,
+            self.link.lost,
             Admission(self.files, self._admitted),
             self.commands.answer_peer,
         )
         self.tasks: set[asyncio.Task[None]] = set()
-        self.peer_tasks: list[asyncio.Task[None]] = []
         self.stopping = asyncio.Event()
 
     def _register(self) -> None:
@@ -108,18 +106,6 @@ class Node:
         self.operator.register(self.commands, self.crew, self.gate)
 
     # ---- what runs
-
-    def _programs(self) -> list[Program]:
-        config, path = self.config, self.config_path
-        own = [programs.database_program(self.server)] if self.server else []
-        presence = [programs.presence_program(config, lambda: self.database.ready)] if self.server else []
-        return [
-            *own,
-            programs.edge_program(config, self.gate.write),
-            *presence,
-            programs.workers_program(path),
-            programs.primary_program(path),
-        ]
 
     def _started(self, program: Program) -> Callable[[], None]:
         return {"database": self._database_started, "edge": self.gate.started}.get(program.name, lambda: None)
@@ -135,55 +121,17 @@ class Node:
 
     # ---- the peer
 
-    def _heard(self, said: KeepAlive, opened: float) -> bool:
-        new = self.manager.hearing.last
-        kept = self.manager.heard(said, opened, time.monotonic())
-        if self.follower and (new is None or new.database != said.database):
-            self.follower.wake()
-        return kept
-
-    def _lost(self) -> None:
-        self.manager.lost(time.monotonic())
-        if self.follower:
-            self.follower.wake()
-
-    def _peer(self) -> KeepAlive | None:
-        return self.manager.hearing.recent(time.monotonic())
-
-    async def _ask_peer(self, asked: dict[str, Any], patience: float = asking.PATIENCE) -> dict[str, Any]:
-        """Raises ClusterError."""
-        if peer := self.membership.peer:
-            return await asking.ask(self.files, peer, asked, patience)
-        raise ClusterError("no other node has joined the cluster")
-
     def _admitted(self, membership: Membership) -> None:
         """A node has joined while we run."""
-        self.membership = membership
+        self.link.membership = membership
         self._spawn(self.gate.reload())
-        self._meet()
-
-    def _meet(self) -> None:
-        """Talk to the peer, if there is one, and link the databases."""
-        for task in self.peer_tasks:
-            task.cancel()
-        self.peer_tasks.clear()
-        self.manager.name = self.membership.me.name
-        peer = self.membership.peer
-        if peer is None:
-            return
-        self.manager.alone, self.manager.peer_name = False, peer.name
-        self.peer_tasks.append(asyncio.create_task(speak(self.files, peer, self._say)))
-        if self.server:
-            link = self.server.link_conninfo(peer.address, peer.store_port, self.files.secrets().vmrepl)
-            admin, number = self.server.conninfo("postgres"), self.membership.number
-            self.follower = Follower(admin, number, peer, link, self._peer)
-            self.peer_tasks.append(asyncio.create_task(self.follower.run()))
+        self.link.meet()
 
     def _say(self) -> KeepAlive:
-        following, change, up = self.following, self.manager.last_change, self.workers.up
+        following, change, up = self.link.following, self.manager.last_change, self.workers.up
         now = time.monotonic()
         return KeepAlive(
-            number=self.membership.number,
+            number=self.link.membership.number,
             status=self.manager.status,
             epoch=self.manager.epoch,
             duties_work=self._duties_work(now),
@@ -206,13 +154,9 @@ class Node:
 
     # ---- how we are
 
-    @property
-    def following(self) -> Following:
-        return self.follower.state if self.follower else Following()
-
     def _health(self, now: float) -> Health:
         self.workers.look()
-        peer = self._peer()
+        peer = self.link.peer()
         ready = bool(self.workers.up) and self.crew["edge"].running
         self.answering = self.answering.seen(ready, self.manager.status, now)
         return Health(
@@ -220,7 +164,9 @@ class Node:
             calls_work=not self.crew.failed(("edge", "workers"), now) and self.answering.works(now),
             duties_work=self._duties_work(now),
             merged=self.server is None
-            or bool(self.following.receiving and self.following.delivered and peer and peer.delivered),
+            or bool(
+                self.link.following.receiving and self.link.following.delivered and peer and peer.delivered
+            ),
         )
 
     def _duties_work(self, now: float) -> bool:
@@ -246,17 +192,16 @@ class Node:
         """Another status, whoever caused it: all who follow it look now."""
         self.crew.wake()
         self.gate.wake()
-        if self.follower:
-            self.follower.wake()
+        self.link.wake()
 
     def _feed(self, now: float) -> None:
-        peer = self.membership.peer if self._peer() else None
+        peer = self.link.membership.peer if self.link.peer() else None
         news = News(self.manager.duty(now), self.manager.epoch, now, peer.edge if peer else "")
         self.crew["primary"].tell(control.line(asdict(news)))
 
     async def _watch(self) -> None:
         """Alarms and metrics, beside the beat."""
-        replicated, number = self.server is not None, self.membership.number
+        replicated, number = self.server is not None, self.link.membership.number
         async with PostgresStore.open(
             app_conninfo(self.config), number, replicated=replicated, connections=1
         ) as store:
@@ -264,42 +209,28 @@ class Node:
             await watch.run()
 
     def _look(self) -> Snapshot:
-        following = self.following if self.server else None
+        following = self.link.following if self.server else None
         keepers = {name: self.crew[name] for name in self.crew.kept}
         refused, wanted = len(self.listener.complaints), self.config.sip.workers
-        return look(self.membership, self._say(), self.manager, following, keepers, wanted, refused)
+        return look(self.link.membership, self._say(), self.manager, following, keepers, wanted, refused)
 
     # ---- what an operator sees
 
     def _situation(self) -> Situation:
-        peer = self.membership.peer
-        return Situation(self.membership.me.name, self._say(), peer.name if peer else "", self._peer())
+        peer = self.link.membership.peer
+        return Situation(
+            self.link.membership.me.name, self._say(), peer.name if peer else "", self.link.peer()
+        )
 
     async def _situation_asked(self) -> Situation:
-        """With what the peer says at this moment, should it answer."""
-        now = self._situation()
-        if now.theirs:
-            with suppress(ClusterError, ValueError, KeyError):
-                said = await self._ask_peer({"command": "details"}, PEERS_PATIENCE)
-                status, taking = Status(said["status"]), bool(said["taking_calls"])
-                now = replace(now, theirs=replace(now.theirs, status=status, taking_calls=taking))
-        return now
+        return await report.asked(self.link, self._situation())
 
     async def status(self, asked: dict[str, Any]) -> dict[str, Any]:
-        """What `cluster status` shows: both members as this node knows them. With "details" the other
-        one is asked for what it does not tell in its keep-alives."""
-        said, member = self._peer(), self.membership.peer
-        row = {"name": self.membership.me.name, "here": True, **asdict(self._say())}
-        nodes = [row | await self.details({})]
-        if member:
-            known = asdict(said) if said else {"number": member.number, "status": "Silent"}
-            if said and asked.get("details"):
-                with suppress(ClusterError):
-                    known |= await self._ask_peer({"command": "details"}, PEERS_PATIENCE)
-            nodes.append({"name": member.name, "here": False, **known})
+        """What `cluster status` shows. With "details" the other node is asked for its own, too."""
+        mine = asdict(self._say()) | await self.details({})
         return {
-            "nodes": sorted(nodes, key=lambda node: node["number"]),
-            "synchronous": self.following.synchronous,
+            "nodes": await report.rows(self.link, mine, bool(asked.get("details"))),
+            "synchronous": self.link.following.synchronous,
             "programs": self.crew.running(),
         }
 
@@ -309,7 +240,7 @@ class Node:
             "status": self.manager.status,
             "taking_calls": self.operator.orders.taking_calls,
             "programs": self.crew.running(),
-            "replication": asdict(self.following),
+            "replication": asdict(self.link.following),
         }
 
     # ---- from start to stop
@@ -320,7 +251,7 @@ class Node:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.stopping.set)
         async with AsyncExitStack() as stack:
-            stack.callback(os.close, self._lock())
+            stack.callback(os.close, programs.lock(self.config))
             end_leftovers(programs.leftover_marks(self.config))
             await self.listener.start(self.config.node.address, self.config.cluster.port)
             stack.push_async_callback(self.listener.stop)
@@ -328,25 +259,16 @@ class Node:
             stack.callback(server.close)
             if not self.server:
                 self._database_started()  # somebody else runs it
-            self._meet()
+            self.link.meet()
             for work in (self.crew.run, self._beat, self.gate.run, self.history.run, self._watch):
                 self._spawn(work())
             await self.stopping.wait()
             await self._stop()
 
-    def _lock(self) -> int:
-        self.config.run_directory.mkdir(parents=True, exist_ok=True)
-        handle = os.open(self.config.run_directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ClusterError(f"a node runs in {self.config.directory} already") from None
-        return handle
-
     async def _stop(self) -> None:
         log.info("Stopping.")
         await self.gate.close()
-        await end_tasks({*self.tasks, *self.peer_tasks})
+        await end_tasks({*self.tasks, *self.link.tasks})
         await self.crew.stop()
         log.info("Stopped.")
 

@@ -3,6 +3,8 @@
 Each is described once here; `cluster/keeper.py` keeps them running.
 """
 
+import fcntl
+import os
 import signal
 import subprocess
 import sys
@@ -15,6 +17,7 @@ from store import schema
 from store.server import STOP_FAST, Passwords, PostgresServer, ServerSettings, Tls
 from voicemail.cluster.keeper import NotYet, Program
 from voicemail.config import Config
+from voicemail.errors import ClusterError
 from voicemail.primary.service import request_address
 from voicemail.secrets import Member, NodeFiles, socket_folder
 
@@ -38,6 +41,37 @@ def database(config: Config, files: NodeFiles) -> PostgresServer:
             sockets=socket_folder(config),
         )
     )
+
+
+def of_node(
+    config: Config,
+    config_path: Path,
+    server: PostgresServer | None,
+    write_edge: Callable[[], None],
+    database_ready: Callable[[], bool],
+) -> list[Program]:
+    """All programs of a node. On an external database (no `server`) there is none to run, and no presence,
+    which keeps its subscriptions there."""
+    own = [database_program(server), presence_program(config, database_ready)] if server else []
+    return [
+        *own,
+        edge_program(config, write_edge),
+        workers_program(config_path),
+        primary_program(config_path),
+    ]
+
+
+def lock(config: Config) -> int:
+    """A file descriptor that keeps any other supervisor away from this node's directory, until it is
+    closed. Raises ClusterError when there is one."""
+    config.run_directory.mkdir(parents=True, exist_ok=True)
+    handle = os.open(config.run_directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise ClusterError(f"a node runs in {config.directory} already") from None
+    return handle
 
 
 def prepare_database(config: Config, server: PostgresServer | None) -> int:

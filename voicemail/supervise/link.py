@@ -1,0 +1,80 @@
+"""The link to the other node: keep-alives both ways, questions, and replication between the databases."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+from store.server import PostgresServer
+from voicemail.cluster import asking
+from voicemail.cluster.follower import Follower, Following
+from voicemail.cluster.keepalive import KeepAlive, speak
+from voicemail.cluster.manager import Manager
+from voicemail.errors import ClusterError
+from voicemail.secrets import Membership, NodeFiles
+
+
+class Link:
+    """To whoever `membership` says the other node is. `say` gives our keep-alive."""
+
+    def __init__(
+        self,
+        files: NodeFiles,
+        membership: Membership,
+        server: PostgresServer | None,
+        manager: Manager,
+        say: Callable[[], KeepAlive],
+    ) -> None:
+        self.files, self.membership, self.server, self.manager, self.say = (
+            files, membership, server, manager, say,
+        )  # fmt: skip
+        self.follower: Follower | None = None
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def meet(self) -> None:
+        """Talk to the peer of `membership`, if there is one, and link the databases."""
+        for task in self.tasks:
+            task.cancel()
+        self.tasks.clear()
+        self.manager.name, peer = self.membership.me.name, self.membership.peer
+        if peer is None:
+            return
+        self.manager.alone, self.manager.peer_name = False, peer.name
+        self.tasks.append(asyncio.create_task(speak(self.files, peer, self.say)))
+        if self.server:
+            link = self.server.link_conninfo(peer.address, peer.store_port, self.files.secrets().vmrepl)
+            admin, number = self.server.conninfo("postgres"), self.membership.number
+            self.follower = Follower(admin, number, peer, link, self.peer)
+            self.tasks.append(asyncio.create_task(self.follower.run()))
+
+    def heard(self, said: KeepAlive, opened: float) -> bool:
+        """For the cluster port: a keep-alive from a connection that came in at `opened`."""
+        before = self.manager.hearing.last
+        kept = self.manager.heard(said, opened, time.monotonic())
+        if before is None or before.database != said.database:
+            self.wake()
+        return kept
+
+    def lost(self) -> None:
+        """For the cluster port: the peer's connection closed."""
+        self.manager.lost(time.monotonic())
+        self.wake()
+
+    def wake(self) -> None:
+        """Something changed: replication is looked at now."""
+        if self.follower:
+            self.follower.wake()
+
+    def peer(self) -> KeepAlive | None:
+        """What the peer says of itself; None while it is silent."""
+        return self.manager.hearing.recent(time.monotonic())
+
+    @property
+    def following(self) -> Following:
+        return self.follower.state if self.follower else Following()
+
+    async def ask(self, asked: dict[str, Any], patience: float = asking.PATIENCE) -> dict[str, Any]:
+        """Raises ClusterError."""
+        if peer := self.membership.peer:
+            return await asking.ask(self.files, peer, asked, patience)
+        raise ClusterError("no other node has joined the cluster")
