@@ -1,8 +1,4 @@
-"""What is done to the cluster: each fault has a name, a beginning and a healing.
-
-A fault may need a node (its target). `silent` says for how long, at most, the cluster may be without
-anybody who answers because of it; faults of both nodes at once are the only ones with one.
-"""
+"""What is done to the cluster: each fault has a name, a beginning and a healing."""
 
 import asyncio
 import signal
@@ -36,10 +32,15 @@ class Fault:
     heal: Act
     moves: bool = False
     """Whether the other node becomes Primary when the target was."""
+    deaf: bool = False
+    """Whether the target hears no caller meanwhile: what is said then cannot be kept."""
     both_down: bool = False
     """Whether nobody may answer meanwhile."""
     splits: bool = False
-    """Whether only the link between the nodes is touched, so that no call may be refused."""
+    """Whether only the link between the nodes is touched, so that no call may be refused, and the
+    publisher is Primary in the end."""
+    lossy: bool = False
+    """Whether callers' own packets are lost, so that some of them may give up."""
 
 
 async def nothing(_: Stage) -> None:
@@ -132,15 +133,18 @@ FAULTS = {
     fault.name: fault
     for fault in (
         Fault("kill node", 4.0, kill_node, start_node, moves=True),
-        Fault("freeze node", 5.0, signals(scene.tree, STOP), signals(scene.tree, CONT), moves=True),
-        Fault("unplug node", 6.0, unplug, mend, moves=True),
+        Fault(
+            "freeze node", 5.0, signals(scene.tree, STOP), signals(scene.tree, CONT), moves=True, deaf=True
+        ),
+        Fault("unplug node", 5.0, unplug, mend, moves=True, deaf=True),
         Fault("cut 1 s", 1.0, cut, mend, splits=True),
+        Fault("cut 4 s", 4.0, cut, mend, splits=True, moves=True),
         Fault("cut 10 s", 10.0, cut, mend, splits=True, moves=True),
         Fault("deaf node", 8.0, deafen, mend, splits=True),
         Fault("lose 20 % between", 10.0, lose, mend, splits=True),
-        Fault("lose 20 % everywhere", 8.0, lose_all, mend),
+        Fault("lose 20 % everywhere", 8.0, lose_all, mend, lossy=True),
         Fault("kill both nodes", 0.5, kill_both, start_both, both_down=True),
-        Fault("full disk", 8.0, fill_disk, empty_disk, moves=True),
+        Fault("full disk", 8.0, fill_disk, empty_disk),
         Fault("kill database", 2.0, signals(scene.postmaster, KILL), nothing),
         Fault("kill edge", 2.0, signals(scene.edge, KILL), nothing),
         Fault("kill workers' zygote", 2.0, signals(zygote, KILL), nothing),

@@ -79,6 +79,23 @@ def repeats(arrivals: Mapping[str, Sequence[float]], start: float, end: float) -
     return counts[0], counts[1]
 
 
+@dataclass(frozen=True)
+class Window:
+    """When a fault began, was healed, and was over (monotonic); `deaf` is the address of a node that
+    heard no caller until the heal."""
+
+    start: float
+    healed: float
+    end: float
+    deaf: str = ""
+
+    def heard(self, spoke: tuple[float, float], address: str) -> float:
+        """Seconds of speech that can have reached the node."""
+        began, ended = spoke
+        missed = max(0.0, min(ended, self.healed) - max(began, self.start)) if address == self.deaf else 0.0
+        return ended - began - missed
+
+
 def lost(confirmed: Iterable[str], held: Sequence[Counter[str]]) -> list[str]:
     """Confirmed calls of which one of the nodes has no message."""
     return sorted(number for number in confirmed if any(not had[number] for had in held))

@@ -20,13 +20,15 @@ from tests.bench.lamps import Lamps
 from tests.chaos import changes, figures, net, nodes
 from tests.chaos.crowd import Crowd, longest_gap, longest_wait, unanswered, whys
 from tests.chaos.faults import Fault, Stage
-from tests.chaos.figures import FIVE, Row
+from tests.chaos.figures import FIVE, Row, Window
 from tests.fakes.sip_pool import noise
 from voicemail.errors import ClusterError
 from voicemail.sink import Sink
 
 BUSY = tuple(str(number) for number in range(2001, 2011))
 """Mailboxes that are called; each message is announced by mail."""
+HEARD = 1.3
+"""Seconds of speech that make a message: with some loss at its ends."""
 HEALED = 60.0
 """Seconds after which a cluster that is not well again is called broken."""
 
@@ -41,7 +43,8 @@ class Trial:
         self.seed, self.folder, self.network, self.workers, self.rate = seed, folder, network, workers, rate
         self.tell, self.random = tell, random.Random(seed)
         self.rows: list[Row] = []
-        self.windows: list[tuple[float, float]] = []
+        self.windows: list[Window] = []
+        self.faults: list[Fault] = []
         self.lamps, self.users, self.quiet = Lamps(), dict[str, UUID](), list[UUID]()
         self.arrivals: dict[str, list[float]] = defaultdict(list)
         self.read: set[Path] = set()
@@ -124,14 +127,17 @@ class Trial:
                 task.cancel()
         healed = time.monotonic()
         await asyncio.gather(*writing, return_exceptions=True)
-        await self._after(row, fault, start, healed)
+        await self._after(row, fault, target.number, start, healed)
         self.rows.append(row)
+        self.faults.append(fault)
         return row
 
-    async def _after(self, row: Row, fault: Fault, start: float, healed: float) -> None:
+    async def _after(self, row: Row, fault: Fault, target: int, start: float, healed: float) -> None:
         lamps = asyncio.create_task(self._lamps_after(healed))
         try:
-            await self.calm(HEALED)
+            primary, _ = await self.calm(HEALED)
+            if fault.splits and fault.moves and primary.number != 1:
+                row.wrong.append("the publisher is not Primary")
             await scene.seen("both nodes hold the same", self.alike, HEALED)
         except (ClusterError, AssertionError) as error:
             row.wrong.append(str(error))
@@ -140,7 +146,8 @@ class Trial:
         row.lamps_wrong = len(dark)
         row.wrong += dark
         end = time.monotonic()
-        self.windows.append((start, end))
+        deaf = net.address(target) if fault.deaf else ""
+        self.windows.append(Window(start, healed, end, deaf))
         row.new_primary = figures.new_primary(self.changes(), start + self.clock, end + self.clock)
         row.changes = sum(start <= c.at - self.clock <= end for c in self.changes())
         if fault.moves and row.target.endswith("Primary") and row.new_primary is None:
@@ -216,14 +223,16 @@ class Trial:
                 wrong.append(str(error))
         held = [await self.held(store) for store in self.stores]
         await self._mailed()
-        for row, (start, end) in zip(self.rows, self.windows, strict=True):
-            self._complete(row, start, end, held)
+        for row, window, fault in zip(self.rows, self.windows, self.faults, strict=True):
+            self._complete(row, window, held)
+            row.wrong += self._judge(row, fault)
         if self.rows:
             self.rows[-1].wrong += wrong
         return self.rows
 
-    def _complete(self, row: Row, start: float, end: float, held: list[Counter[str]]) -> None:
-        crowd, began = self.crowd, start - 5.0  # calls in progress when it happened
+    def _complete(self, row: Row, window: Window, held: list[Counter[str]]) -> None:
+        crowd, start, end = self.crowd, window.start, window.end
+        began = start - 5.0  # calls in progress when it happened
         inside = crowd.between(start, end)
         row.gaps = (
             longest_gap(crowd.attempts(1, start, end), end),
@@ -233,16 +242,22 @@ class Trial:
         row.unanswered = len(unanswered(inside))
         row.refused = sum(whys(inside).values())
         outcomes = [o for c in crowd.between(began, end) for _, o in c.attempts]
-        confirmed = [o.number for o in outcomes if o.end == "confirmed"]
+        confirmed = [
+            o.number for o in outcomes if o.end == "confirmed" and window.heard(o.spoke, o.media[0]) > HEARD
+        ]
         row.confirmed = len([o for c in inside for _, o in c.attempts if o.end == "confirmed"])
         row.lost = figures.lost(confirmed, held)
         row.doubled = figures.doubled((o.number for o in outcomes), held)
         row.twice, row.more = figures.repeats(self.arrivals, start + self.clock, end + self.clock)
-        row.wrong += self._judge(row, {o.number: o for o in outcomes})
 
-    def _judge(self, row: Row, outcomes: dict[str, object]) -> list[str]:
+    def _judge(self, row: Row, fault: Fault) -> list[str]:
+        outcomes = {o.number: o for o in self.crowd.outcomes}
         wrong = [f"lost: {outcomes[number]}" for number in row.lost]
         wrong += [f"doubled: {outcomes[number]}" for number in row.doubled]
+        if fault.splits and row.refused:
+            wrong.append(f"{row.refused} calls were not answered although both edges were within reach")
+        if row.unanswered and not fault.both_down and not fault.lossy:
+            wrong.append(f"{row.unanswered} callers were answered by neither edge")
         if row.more:
             wrong.append(f"{row.more} mails came three times")
         return wrong
@@ -254,8 +269,11 @@ class Trial:
         )
 
     async def _arrived(self) -> bool:
+        """What was confirmed last, too; what a fault swallowed is told with the fault."""
         held = [await self.held(store) for store in self.stores]
-        return not figures.lost(self.crowd.of("confirmed"), held)
+        ended = max((window.end for window in self.windows), default=0.0)
+        late = {o.number for o in self.crowd.outcomes if o.end == "confirmed" and o.began > ended}
+        return not figures.lost(late, held)
 
     async def _same_listings(self) -> bool:
         listings = [
