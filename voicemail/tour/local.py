@@ -53,7 +53,7 @@ class Plan:
             f"rtp_port = {self.rtp + 1200 * step}\nallowed_networks = [{networks}]\n"
             f"balancers = [{balancers}]\n"
             f"requests_per_second_per_source = 1000\n"
-            f"[store]\nport = {sip + 7}\n[metrics]\nport = {sip + 8}\n{mail}{self.more}"
+            f"[metrics]\nport = {sip + 8}\n[store]\nport = {sip + 7}\n{mail}{self.more}"
         )
 
 
