@@ -309,6 +309,7 @@ def _keep_what_comes_late(media: Any) -> None:
     algorithm = media.jbDiscardAlgo
     ctypes.c_int.from_address(int(algorithm)).value = DISCARD_NOTHING
     media.jbDiscardAlgo = algorithm
+    algorithm.disown()  # four bytes that nothing can free: the wrapper would complain at the end
 
 
 def _account_config(settings: EngineSettings, identity: str, route: str) -> Any:
