@@ -126,12 +126,13 @@ def shares(members: Sequence[Member], weights: Sequence[int]) -> dict[int, int]:
 
 
 def _zone_head(found: Records, form: Format, serial: int, servers: list[str]) -> list[str]:
-    use = f'$INCLUDE "FILE"    in the zone that holds {found.domain}'
-    if servers and form is Format.BIND:
-        use = f'zone "{found.domain}" {{ type primary; file "FILE"; }};    in named.conf'
-    elif servers:
-        use = f'zone: [ {{ domain: {found.domain}, file: "FILE" }} ]    in knot.conf'
-    lines = ["; A cluster of voicemail servers. Made by `voicemail deploy dns`.", f"; {use}"]
+    lines = ["; A cluster of voicemail servers. Made by `voicemail deploy dns`."]
+    if not servers:
+        lines.append(f'; In the zone that holds {found.domain}: $INCLUDE "FILE"')
+    elif form is Format.BIND:
+        lines.append(f'; In named.conf: zone "{found.domain}" {{ type primary; file "FILE"; }};')
+    else:
+        lines += ["; In knot.conf:", "; zone:", f";   - domain: {found.domain}", ';     file: "FILE"']
     lines.append(f"$TTL {found.ttl}")
     if servers:
         # a name that is not there is asked for again after the last figure
