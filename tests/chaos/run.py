@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 from tests.chaos import figures, net  # noqa: E402
 from tests.chaos.faults import FAULTS, LONG  # noqa: E402
 
-SHORT = ("cut 4 s", "unplug node", "kill node")
+SHORT = ("cut 4 s", "kill node", "full disk")
 
 
 def options() -> argparse.Namespace:

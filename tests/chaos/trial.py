@@ -150,7 +150,8 @@ class Trial:
         self.windows.append(Window(start, healed, end, deaf))
         row.new_primary = figures.new_primary(self.changes(), start + self.clock, end + self.clock)
         row.changes = sum(start <= c.at - self.clock <= end for c in self.changes())
-        if fault.moves and row.target.endswith("Primary") and row.new_primary is None:
+        trusting = fault.name == "kill node" or not any(earlier.alarms for earlier in self.faults)
+        if fault.moves and trusting and row.target.endswith("Primary") and row.new_primary is None:
             row.wrong.append("the other node did not become Primary")
 
     async def _lamps_after(self, healed: float) -> list[str]:
@@ -226,6 +227,7 @@ class Trial:
         for row, window, fault in zip(self.rows, self.windows, self.faults, strict=True):
             self._complete(row, window, held)
             row.wrong += self._judge(row, fault)
+        self.tell(f"how calls ended: {dict(Counter(f'{o.end}: {o.why}' for o in self.crowd.outcomes))}")
         if self.rows:
             self.rows[-1].wrong += wrong
         return self.rows
