@@ -27,6 +27,8 @@ CLOSED = 0.3
 """Seconds after its connection closed in which a peer that still lives will have dialled again."""
 FRESH = 1.0
 """A connection that closes tells of a dead process only when keep-alives came until then."""
+LISTEN = 1.0
+"""Seconds after which a node that starts has heard what the peer does because it was away."""
 START = 15.0
 """Seconds in which a node that starts is ready."""
 
@@ -88,8 +90,9 @@ class Hearing:
         return None if now - self.at > SILENT else self.peer(now)
 
     def sought(self, now: float) -> bool:
-        """Whether listening has lasted long enough to call the peer's absence silence."""
-        return now - self.since > self.patience or self.at > self.since
+        """Whether listening has lasted long enough to know how the peer is, or to call it silent."""
+        listened = now - self.since
+        return listened > self.patience or (self.at > self.since and listened > LISTEN)
 
     def late(self, now: float) -> bool:
         """Whether the peer has been starting for longer than a start takes."""

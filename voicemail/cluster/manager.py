@@ -120,7 +120,7 @@ class Manager:
             self.epoch = epoch
         if rule.become is self.status:
             return None
-        self._gave = now if self.status is Status.PRIMARY and rule.become is Status.SECONDARY else None
+        self._leave(rule.become, now)
         return self._become(rule.become, rule.because, wall)
 
     def view(self, health: Health, now: float) -> View:
@@ -221,6 +221,13 @@ class Manager:
             raise RoleRefused(f"it cannot be noted on the disk of {self.name}: {error.strerror}") from None
 
     # ---- within
+
+    def _leave(self, become: Status, now: float) -> None:
+        """Remember that the Primary's work is left to the other node, until one of the two has it."""
+        if has_duties(become, self.publisher):
+            self._gave = None
+        elif self.status is Status.PRIMARY and become is not Status.SPLIT_BRAIN_RECOVERY:
+            self._gave = now
 
     def _just_gave(self, now: float) -> bool:
         return self._gave is not None and now - self._gave <= HAND_OVER

@@ -54,7 +54,7 @@ class View(NamedTuple):
     """The services that a Primary needs (database, notifier) are up."""
     peer_duties_work: bool = True
     sought: bool = True
-    """The peer was listened for long enough to call its absence silence."""
+    """The peer was listened for long enough to know how it is, or to call its absence silence."""
     merged: bool = True
     """Both stores hold what either took alone."""
     automatic: bool = True
@@ -64,7 +64,7 @@ class View(NamedTuple):
     peer_wanted: bool = False
     """An operator asked for the other node to be Primary, seconds ago."""
     gave: bool = False
-    """This node gave the Primary's work to the other, which has not been Primary since."""
+    """This node left the Primary's work to the other, which has not been Primary since."""
     just_gave: bool = False
     """That was so short a time ago that the other may be taking it now."""
     peer_late: bool = False
@@ -134,16 +134,17 @@ def _looked_for_again(status: Status) -> Rule:
 RULES = (  # the first whose `when` holds decides
     Rule(S.DEACTIVATED, "an operator deactivated it", lambda v: v.me is S.DEACTIVATED),
     Rule(S.NOT_FUNCTIONING, "no call can be answered here", lambda v: not v.calls_work),
+    Rule(S.STARTING, "calls can be answered here again", lambda v: v.me is S.NOT_FUNCTIONING),
     Rule(
         S.STARTING,
         "its services are starting",
-        lambda v: v.me in (S.STARTING, S.NOT_FUNCTIONING) and not v.ready,
+        lambda v: v.me is S.STARTING and not v.ready,
     ),
     Rule(S.PRIMARY, "no other node has joined", lambda v: v.alone),
     Rule(
         S.STARTING,
         "the other node is being looked for",
-        lambda v: v.me in (S.STARTING, S.NOT_FUNCTIONING) and v.peer is None and not v.sought,
+        lambda v: v.me is S.STARTING and not v.sought and v.peer is not S.PRIMARY,
     ),
     Rule(S.SECONDARY, "a service that the Primary needs is down here", _degraded),
     Rule(
@@ -184,7 +185,7 @@ RULES = (  # the first whose `when` holds decides
     Rule(
         S.SECONDARY,
         "the other node is taking over",
-        lambda v: v.me is S.SECONDARY and v.just_gave,
+        lambda v: v.just_gave and v.me in (S.SECONDARY, S.STARTING),
     ),
     Rule(
         S.PRIMARY,

@@ -13,9 +13,12 @@ from functools import cache
 from voicemail.cluster.roles import IDLE, RULES, SERVICES, Rule, Status, View, decide
 
 S = Status
+LEFT = ((0, 0, 0), (0, 1, 0), (0, 1, 1))
 MEMORIES = {
-    S.SECONDARY: ((0, 0, 0), (1, 0, 0), (0, 1, 0), (1, 1, 0), (0, 1, 1)),
+    S.NOT_FUNCTIONING: LEFT,
+    S.STARTING: LEFT,
     S.REPLICATING_DATA: ((0, 0, 0), (1, 0, 0)),
+    S.SECONDARY: ((1, 0, 0), (1, 1, 0), *LEFT),
 }
 """(wanted, gave, just_gave): what the manager remembers in which status."""
 
@@ -66,7 +69,9 @@ def _seen(me: Status, flags: tuple[bool, ...], memory: tuple[bool, ...]) -> Iter
         )  # fmt: skip
 
     yield view(None, alone=True)
-    yield from (view(None, sought=sought) for sought in (True, False))
+    yield view(None)
+    for peer in (None, *S):
+        yield view(peer, sought=False)
     for peer, works, peer_wanted in itertools.product(S, (True, False), (True, False)):
         if not peer_wanted or peer in IDLE:
             yield view(peer, works=works, peer_wanted=peer_wanted)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from voicemail.cluster.hearing import CLOSED, SILENT, Hearing
+from voicemail.cluster.hearing import CLOSED, LISTEN, SILENT, Hearing
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.manager import PAUSE, Change, Health, Manager
 from voicemail.cluster.roles import Status
@@ -220,5 +220,6 @@ def test_a_peer_counts_as_heard_up_to_the_limits() -> None:
 def test_silence_proves_nothing_before_it_has_been_listened_for() -> None:
     start = Hearing(since=10.0)
     assert not start.sought(10.0 + SILENT) and start.sought(10.01 + SILENT)
-    assert start.heard(PEER, 10.2, 10.5).sought(10.5)
+    assert not start.heard(PEER, 10.2, 10.5).sought(10.0 + LISTEN)
+    assert start.heard(PEER, 10.2, 10.5).sought(10.01 + LISTEN)
     assert not start.heard(PEER, 10.2, 10.5).again(20.0).sought(21.0)

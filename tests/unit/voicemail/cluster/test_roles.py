@@ -39,7 +39,7 @@ def in_service(v: View) -> bool:
 
 
 def started(v: View) -> bool:
-    return v.me not in (S.STARTING, S.NOT_FUNCTIONING) or v.ready
+    return v.me is not S.NOT_FUNCTIONING and (v.me is not S.STARTING or v.ready)
 
 
 BY_VIEW: dict[str, Says] = {
@@ -53,7 +53,7 @@ BY_VIEW: dict[str, Says] = {
         not in_service(v) or started(v) or now is S.STARTING
     ),
     "a node that is ready and knows of its peer starts no longer": lambda v, now: (
-        not in_service(v) or not started(v) or (v.peer is None and not v.sought) or now is not S.STARTING
+        not in_service(v) or not started(v) or not v.sought or now is not S.STARTING
     ),
     "a node alone is Primary": lambda v, now: (
         not (v.alone and v.calls_work and started(v)) or v.me is S.DEACTIVATED or now is S.PRIMARY
@@ -82,7 +82,7 @@ BY_VIEW: dict[str, Says] = {
         not v.just_gave or v.wanted or v.alone or v.peer not in SERVING or now is not S.PRIMARY
     ),
     "nor left to nobody": lambda v, now: (
-        not (in_service(v) and v.gave and v.sought) or v.peer not in (None, *OUT_OF_SERVICE)
+        not (in_service(v) and started(v) and v.gave and v.sought) or v.peer not in (None, *OUT_OF_SERVICE)
         or now is S.PRIMARY
     ),
     "a peer that does not get ready is replaced": lambda v, now: (
@@ -94,7 +94,8 @@ BY_VIEW: dict[str, Says] = {
         or now is S.PRIMARY
     ),
     "a peer out of service is replaced": lambda v, now: (
-        not (in_service(v) and started(v) and v.automatic and v.peer in OUT_OF_SERVICE) or now is S.PRIMARY
+        not (in_service(v) and started(v) and v.automatic and v.sought and v.peer in OUT_OF_SERVICE)
+        or now is S.PRIMARY
     ),
     "with automatic change off nobody takes over": lambda v, now: (
         v.automatic or v.alone or v.me not in IDLE or v.peer is S.SECONDARY or v.wanted or v.gave
