@@ -120,16 +120,27 @@ class Watch:
         self._outbox: Mapping[Work, tuple[int, int]] | None = None
         self._edge: Mapping[str, int] = {}
         self._serve_at = float("-inf")
+        self._told = ""
 
     async def run(self) -> None:
         """Until cancelled."""
         try:
             while True:
                 began = time.monotonic()
-                await self.once()
+                await self._safely()
                 await asyncio.sleep(max(0.0, EVERY - (time.monotonic() - began)))
         finally:
             self.metrics.stop()
+
+    async def _safely(self) -> None:
+        """Watching must not harm what is watched: whatever goes wrong is told, once in a row."""
+        try:
+            await self.once()
+            self._told = ""
+        except Exception as error:
+            if (why := repr(error)) != self._told:
+                log.error("The node cannot be watched.", why=why)
+            self._told = why
 
     async def once(self) -> Snapshot:
         """One look, and what follows from it."""
