@@ -30,17 +30,23 @@ class Balancer:
 
 def balancer(listen: str, members: Sequence[Member], weights: Sequence[int] = ()) -> Balancer:
     """The balancer of a cluster; `listen` is "192.0.2.20:5060", `weights` are of the members in order, ()
-    for equal ones. Raises VoicemailError."""
+    for equal ones, and count as 1 % at least. Raises VoicemailError."""
     try:
         where = Address.parse(listen)
-        edges = [(Address(member.address, member.sip_port).checked(), member) for member in members]
+        edges = [Address(member.address, member.sip_port).checked() for member in members]
     except EdgeFailed as error:
         raise VoicemailError(str(error)) from None
-    if where in (address for address, _ in edges):
+    if where in edges:
         raise VoicemailError(f"an edge listens at {where} itself")
-    chosen = shares(members, weights)
-    total = sum(chosen.values())
-    return Balancer(where, tuple((a, round(100 * chosen[m.number] / total)) for a, m in edges))
+    chosen = [*shares(members, weights).values()]
+    return Balancer(where, tuple(zip(edges, _percent(chosen), strict=True)))
+
+
+def _percent(weights: Sequence[int]) -> list[int]:
+    """Shares that make 100, and no 0: with one, Kamailio forgets the weights of all."""
+    percent = [max(1, round(100 * weight / sum(weights))) for weight in weights]
+    percent[percent.index(max(percent))] += 100 - sum(percent)
+    return percent
 
 
 def render(made: Balancer, directory: Path) -> dict[str, str]:

@@ -35,6 +35,14 @@ def test_it_sends_each_edge_its_share_in_percent_from_one_socket() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("weights", "percent"), [((), [50, 50]), ((0, 5), [1, 99]), ((70, 30), [70, 30]), ((1000, 1), [99, 1])]
+)
+def test_shares_make_a_hundred_and_none_is_zero(weights: tuple[int, ...], percent: list[int]) -> None:
+    made = balancer("192.0.2.20:5060", MEMBERS, weights)
+    assert [share for _, share in made.edges] == percent
+
+
 def test_it_listens_by_udp_and_tcp_and_leaves_no_word_unfilled() -> None:
     config = render(balancer("[2001:db8::1]:5070", MEMBERS), Path("/etc/kamailio"))["kamailio.cfg"]
     assert config.startswith("listen=udp:[2001:db8::1]:5070\nlisten=tcp:[2001:db8::1]:5070\n")
