@@ -77,7 +77,10 @@ def ask(config: Config, command: str, *, patience: float = PATIENCE, **arguments
             connection.settimeout(patience)
             connection.connect(str(path))
             connection.sendall(line({"command": command, **arguments}))
-            answer: dict[str, Any] = json.loads(connection.makefile("rb").readline() or b"{}")
+            said = connection.makefile("rb").readline()
+        if not said:
+            raise ValueError("it closed the connection")
+        answer: dict[str, Any] = json.loads(said)
     except (OSError, ValueError) as error:
         raise NodeUnreachable(f"the node {config.node.name} does not answer at {path}: {error}") from None
     if "error" in answer:

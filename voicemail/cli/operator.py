@@ -74,6 +74,8 @@ def status(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
         "wait for the other server's disk" if answer["synchronous"] else "do not wait for the other server"
     )
     say(f"\nDeposits {disks}.")
+    if not any(_taking(node) == "yes" for node in answer["nodes"]):
+        say("No server takes calls.")
 
 
 def _confirmed(do: Callable[[bool], Coroutine[Any, Any, str]], yes: bool) -> None:
