@@ -149,8 +149,9 @@ class Worker:
 
     async def put_away(self, call: PjCall) -> None:
         """End the call however far it got: a BYE, or a refusal before it was answered."""
-        with suppress(HungUp, EngineError):
-            await self.engine.command(EngineCall.end, call.number)
+        if not call.ended:
+            with suppress(HungUp, EngineError):
+                await self.engine.command(EngineCall.end, call.number)
         log.info("call is over")
 
 

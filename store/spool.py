@@ -86,7 +86,9 @@ class Spool:
         """Note a recording that is about to start; the file to record into. On disk when it returns."""
         sound = self.path(entry.id)
         os.close(os.open(sound, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        self._write(entry)
+        # A crash meanwhile leaves half a note, and nothing said: no need to write it aside first.
+        _write_note(self._note(entry.id), entry)
+        _sync_folder(self.folder)
         return sound
 
     def finish(self, identifier: UUID, **changes: Any) -> SpoolEntry:
@@ -95,12 +97,14 @@ class Spool:
         self._write(entry)
         return entry
 
-    def remove(self, identifier: UUID) -> None:
-        """Forget a recording: it has been delivered, or was cancelled."""
+    def remove(self, identifier: UUID, *, durable: bool = True) -> None:
+        """Forget a recording: it was cancelled, or has been delivered. Not `durable`: a power cut in the
+        next seconds may bring it back, which does not matter where delivering it again adds nothing."""
         # The sound goes first: a note without sound is a removal that was interrupted.
         self.path(identifier).unlink(missing_ok=True)
         self._note(identifier).unlink(missing_ok=True)
-        _sync_folder(self.folder)
+        if durable:
+            _sync_folder(self.folder)
 
     def set_aside(self, identifier: UUID) -> None:
         """Keep a recording that can never be delivered for an operator, out of the way."""
@@ -175,10 +179,7 @@ class Spool:
         """Replace the note, whole or not at all."""
         note = self._note(entry.id)
         part = note.with_suffix(".part")
-        with open(part, "w", encoding="utf-8") as out:
-            json.dump(asdict(entry), out, default=str)
-            out.flush()
-            os.fsync(out.fileno())
+        _write_note(part, entry)
         part.rename(note)
         _sync_folder(self.folder)
 
@@ -225,6 +226,13 @@ def _parsed(text: bytes) -> SpoolEntry:
     values["recorded"] = datetime.fromisoformat(values["recorded"])
     values["mailbox_id"] = UUID(str(values["mailbox_id"])) if values["mailbox_id"] else None
     return SpoolEntry(**values)
+
+
+def _write_note(path: Path, entry: SpoolEntry) -> None:
+    with open(path, "w", encoding="utf-8") as out:
+        json.dump(asdict(entry), out, default=str)
+        out.flush()
+        os.fsync(out.fileno())
 
 
 def _sync_folder(folder: Path) -> None:

@@ -172,7 +172,7 @@ class Delivery:
             log.error("ALARM message set aside: nobody has this extension", **_told(entry))
             return await asyncio.to_thread(self._spool.set_aside, entry.id)
         kept = await self._store.messages.deposit(_message(entry, mailbox), audio, wait=self._wait)
-        await asyncio.to_thread(self._spool.remove, entry.id)
+        await asyncio.to_thread(self._spool.remove, entry.id, durable=False)
         log.info("message deposited", copies=kept.copies, repeated=kept.repeated, **_told(entry))
 
     async def _mailbox(self, extension: str) -> UUID | None:

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import datetime
 from pathlib import Path
+from uuid import UUID
 
 import structlog
 
@@ -18,6 +19,7 @@ from sip.call import Handler, RecordLimits, Session
 from sip.pool import run_pool
 from sip.settings import EngineSettings, PoolSettings
 from store.api import Store
+from store.errors import StoreError
 from store.model import PinPolicy
 from store.postgres import PostgresStore
 from store.spool import Spool, orphans
@@ -31,6 +33,8 @@ from voicemail.secrets import NodeFiles, app_conninfo
 log = structlog.get_logger()
 
 MEGABYTE = 2**20
+MEETING = 0.7
+"""Seconds a new worker waits for the database at most before it takes calls without."""
 
 
 def spool_root(config: Config) -> Path:
@@ -109,9 +113,21 @@ def session_of(config: Config) -> Session:
             if slot == 0:
                 for orphan in orphans(spool_root(config), range(config.sip.workers)):
                     await opened(stack, config, store, orphan)
+            await met(store)
             yield Pilot(store, delivery, settings, local_time).handle
 
     return session
+
+
+async def met(store: Store) -> None:
+    """Ask the database what every call asks, so that the first call need not open a connection. A
+    database that is away now is met later."""
+    try:
+        async with asyncio.timeout(MEETING):
+            await store.users.by_extension("")
+            await store.users.greeting_unless(UUID(int=0), "")
+    except (StoreError, TimeoutError) as error:
+        log.info("database not met yet", why=str(error) or "no answer")
 
 
 async def opened(stack: AsyncExitStack, config: Config, store: Store, spool: Spool) -> Delivery:
