@@ -72,7 +72,8 @@ async def running_dnsmasq(text: str, port: int) -> AsyncIterator[None]:
     with folder_of({"conf": text}) as folder:
         command = ["dnsmasq", f"--conf-file={folder}/conf", "--no-daemon", "--no-resolv", "--no-hosts"]
         command += ["--bind-interfaces", "--listen-address=127.0.0.1", f"--port={port}"]
-        command += ["--user=root", f"--pid-file={folder}/pid"]
+        command += ["--user=root"] if os.geteuid() == 0 else []
+        command += [f"--pid-file={folder}/pid"]
         with running(command, folder / "log") as process:
             for _ in range(100):
                 with suppress(OSError):
