@@ -130,6 +130,16 @@ async def empty_disk(stage: Stage) -> None:
     ballast(stage.target).unlink(missing_ok=True)
 
 
+def clock(offset: int) -> Act:
+    """Of the wall, in seconds from the right time."""
+
+    async def act(stage: Stage) -> None:
+        assert stage.target.clock
+        stage.target.clock.set(offset)
+
+    return act
+
+
 KILL, STOP, CONT = signal.SIGKILL, signal.SIGSTOP, signal.SIGCONT
 
 FAULTS = {
@@ -152,6 +162,13 @@ FAULTS = {
         Fault("kill edge", 2.0, signals(scene.edge, KILL), nothing),
         Fault("kill workers' zygote", 2.0, signals(zygote, KILL), nothing),
         Fault("kill Primary's services", 2.0, signals(scene.duties, KILL), nothing),
+    )
+}
+CLOCK = {
+    fault.name: fault
+    for fault in (
+        Fault("clock 1 h ahead", 8.0, clock(3600), clock(0)),
+        Fault("clock 1 h behind", 8.0, clock(-3600), clock(0)),
     )
 }
 LONG = {

@@ -89,11 +89,15 @@ class Window:
     end: float
     deaf: str = ""
 
-    def heard(self, spoke: tuple[float, float], address: str) -> float:
-        """Seconds of speech that can have reached the node."""
+    def missed(self, spoke: tuple[float, float], address: str) -> float:
+        """Seconds of speech that cannot have reached the node."""
         began, ended = spoke
-        missed = max(0.0, min(ended, self.healed) - max(began, self.start)) if address == self.deaf else 0.0
-        return ended - began - missed
+        return max(0.0, min(ended, self.healed) - max(began, self.start)) if address == self.deaf else 0.0
+
+
+def heard(windows: Sequence[Window], spoke: tuple[float, float], address: str) -> float:
+    """Seconds of speech that can have reached the node."""
+    return spoke[1] - spoke[0] - sum(window.missed(spoke, address) for window in windows)
 
 
 def lost(confirmed: Iterable[str], held: Sequence[Counter[str]]) -> list[str]:

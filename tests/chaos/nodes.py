@@ -4,13 +4,14 @@ import asyncio
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from psycopg.conninfo import make_conninfo
 
 from store.replica import Digest, Replica
 from tests.chaos import net
+from tests.chaos.wallclock import WallClock
 from voicemail import programs
 from voicemail.errors import ClusterError
 from voicemail.secrets import NodeFiles, socket_folder
@@ -24,12 +25,19 @@ DISK = 700
 class NetPlan(Plan):
     """Both nodes have the same ports, on addresses of their own."""
 
+    clocks: dict[int, WallClock] = field(default_factory=dict)
+    """Of each node; empty for the machine's own."""
+
+    def bindir(self, number: int) -> str:
+        return str(self.clocks[number].postgres()) if self.clocks else ""
+
     def text(self, number: int) -> str:
         return (
             f'[node]\nname = "vm{number}"\naddress = "{net.address(number)}"\n'
             f'directory = "{self.directory}/vm{number}"\n'
             f'[sip]\nworkers = {self.workers}\nallowed_networks = ["{net.CALLERS}/32"]\n'
             "requests_per_second_per_source = 1000\n"
+            f'[store]\nbindir = "{self.bindir(number)}"\n'
             f'[mail]\nhost = "{net.CALLERS}"\nport = {self.mail_port}\ntimeout = 5.0\n{self.more}'
         )
 
@@ -40,7 +48,7 @@ class NetNode(LocalNode):
         disk.mkdir(parents=True)
         net.run("mount", "-t", "tmpfs", "-o", f"size={DISK}m,mode=755", "tmpfs", str(disk))
         super().__init__(plan, number)
-        self.network = network
+        self.network, self.clock = network, plan.clocks.get(number)
 
     @property
     def where(self) -> tuple[str, int]:
@@ -70,7 +78,8 @@ class NetNode(LocalNode):
 
     def _voicemail(self, *words: str) -> list[str]:
         command = [sys.executable, "-m", "voicemail", *words, "--config", str(self.path)]
-        return [*self.network.on(self.number), *command]
+        clock = self.clock.before() if self.clock else []
+        return [*self.network.on(self.number), *clock, *command]
 
     async def digests(self) -> dict[str, Digest]:
         """What this node's store holds, table by table; asked by its Unix socket, which cuts do not touch."""
@@ -102,10 +111,13 @@ def make(
     lamp_port: int,
     mail_port: int,
     tell: Callable[[str], None],
+    clocks: bool = False,
 ) -> NetCluster:
+    """`clocks`: each node has a wall clock of its own, which can be set."""
     trunk = (
         f'[[trunk]]\nname = "pbx"\naddresses = ["{net.CALLERS}"]\n'
         f'lamp_uri = "sip:{{extension}}@{net.CALLERS}:{lamp_port}"\n'
     )
-    plan = NetPlan(folder, address=net.address(1), workers=workers, mail_port=mail_port, more=trunk)
+    own = {number: WallClock(folder / f"clock-{number}") for number in (1, 2)} if clocks else {}
+    plan = NetPlan(folder, net.address(1), workers=workers, mail_port=mail_port, more=trunk, clocks=own)
     return NetCluster(plan, network, tell)

@@ -23,9 +23,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.chaos import figures, net  # noqa: E402
-from tests.chaos.faults import FAULTS, LONG  # noqa: E402
+from tests.chaos import figures, net, wallclock  # noqa: E402
+from tests.chaos.faults import CLOCK, FAULTS, LONG  # noqa: E402
 
+DRAWN = FAULTS | (CLOCK if wallclock.available() else {})
+KNOWN = DRAWN | LONG
 SHORT = ("cut 4 s", "kill node", "full disk")
 
 
@@ -48,7 +50,7 @@ def drawn(chosen: argparse.Namespace, seed: int) -> list[str]:
         return list(SHORT)
     if chosen.faults:
         return [name.strip() for name in chosen.faults.split(",")]
-    return random.Random(f"faults {seed}").sample(list(FAULTS), min(chosen.each, len(FAULTS)))
+    return random.Random(f"faults {seed}").sample(list(DRAWN), min(chosen.each, len(DRAWN)))
 
 
 async def seed_rows(
@@ -61,10 +63,12 @@ async def seed_rows(
     def tell(text: str) -> None:
         print(f"… {time.monotonic() - began:5.1f} s  {text}", file=sys.stderr, flush=True)
 
-    async with Trial(seed, folder, network, chosen.workers, chosen.rate, tell) as trial:
-        for name in drawn(chosen, seed):
+    names = drawn(chosen, seed)
+    clocks = any(name in CLOCK for name in names)
+    async with Trial(seed, folder, network, chosen.workers, chosen.rate, tell, clocks) as trial:
+        for name in names:
             network.heal()
-            await trial.befall((FAULTS | LONG)[name], chosen.short or draw.random() < 0.6)
+            await trial.befall(KNOWN[name], chosen.short or draw.random() < 0.6)
         tell("counting")
         return await trial.close()
 
@@ -94,8 +98,8 @@ def work(chosen: argparse.Namespace) -> int:
 
 def main() -> int:
     chosen = options()
-    if unknown := [name for name in drawn(chosen, 0) if name not in FAULTS | LONG]:
-        print(f"no such fault: {unknown[0]}; there are: {', '.join(FAULTS | LONG)}", file=sys.stderr)
+    if unknown := [name for name in drawn(chosen, 0) if name not in KNOWN]:
+        print(f"no such fault: {unknown[0]}; there are: {', '.join(KNOWN)}", file=sys.stderr)
         return 2
     if (code := net.inside([str(Path(__file__).resolve()), *sys.argv[1:]])) is not None:
         return code

@@ -29,6 +29,8 @@ BUSY = tuple(str(number) for number in range(2001, 2011))
 """Mailboxes that are called; each message is announced by mail."""
 HEARD = 1.3
 """Seconds of speech that make a message: with some loss at its ends."""
+IN_PROGRESS = 5.0
+"""Seconds that a call lasts, about."""
 HEALED = 60.0
 """Seconds after which a cluster that is not well again is called broken."""
 
@@ -38,10 +40,10 @@ class Trial:
 
     def __init__(
         self, seed: int, folder: Path, network: net.Network, workers: int, rate: float,
-        tell: Callable[[str], None],
+        tell: Callable[[str], None], clocks: bool = False,
     ) -> None:  # fmt: skip
         self.seed, self.folder, self.network, self.workers, self.rate = seed, folder, network, workers, rate
-        self.tell, self.random = tell, random.Random(seed)
+        self.clocks, self.tell, self.random = clocks, tell, random.Random(seed)
         self.rows: list[Row] = []
         self.windows: list[Window] = []
         self.faults: list[Fault] = []
@@ -57,7 +59,13 @@ class Trial:
             stack.callback(transport.close)
             self.sink = await stack.enter_async_context(Sink(self.folder / "mails", net.CALLERS))
             self.cluster = nodes.make(
-                self.folder, self.network, self.workers, self.lamps.port, self.sink.port, self.tell
+                self.folder,
+                self.network,
+                self.workers,
+                self.lamps.port,
+                self.sink.port,
+                self.tell,
+                self.clocks,
             )
             stack.callback(self.cluster.unmount)
             stack.push_async_callback(self.kill)
@@ -224,17 +232,18 @@ class Trial:
                 wrong.append(str(error))
         held = [await self.held(store) for store in self.stores]
         await self._mailed()
-        for row, window, fault in zip(self.rows, self.windows, self.faults, strict=True):
-            self._complete(row, window, held)
+        following = [*(window.start for window in self.windows[1:]), float("inf")]
+        for row, window, fault, until in zip(self.rows, self.windows, self.faults, following, strict=True):
+            self._complete(row, window, until, held)
             row.wrong += self._judge(row, fault)
         self.tell(f"how calls ended: {dict(Counter(f'{o.end}: {o.why}' for o in self.crowd.outcomes))}")
         if self.rows:
             self.rows[-1].wrong += wrong
         return self.rows
 
-    def _complete(self, row: Row, window: Window, held: list[Counter[str]]) -> None:
+    def _complete(self, row: Row, window: Window, until: float, held: list[Counter[str]]) -> None:
+        """`until`: when the next fault began, which calls in progress then count for."""
         crowd, start, end = self.crowd, window.start, window.end
-        began = start - 5.0  # calls in progress when it happened
         inside = crowd.between(start, end)
         row.gaps = (
             longest_gap(crowd.attempts(1, start, end), end),
@@ -243,9 +252,11 @@ class Trial:
         row.wait, row.callers = longest_wait(inside), len(inside)
         row.unanswered = len(unanswered(inside))
         row.refused = sum(whys(inside).values())
-        outcomes = [o for c in crowd.between(began, end) for _, o in c.attempts]
+        outcomes = [o for c in crowd.between(start - IN_PROGRESS, until - IN_PROGRESS) for _, o in c.attempts]
         confirmed = [
-            o.number for o in outcomes if o.end == "confirmed" and window.heard(o.spoke, o.media[0]) > HEARD
+            o.number
+            for o in outcomes
+            if o.end == "confirmed" and figures.heard(self.windows, o.spoke, o.media[0]) > HEARD
         ]
         row.confirmed = len([o for c in inside for _, o in c.attempts if o.end == "confirmed"])
         row.lost = figures.lost(confirmed, held)
