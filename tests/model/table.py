@@ -2,8 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import product
 
+from tests.fakes.roles import first
 from voicemail.cluster.roles import RULES, Rule, Status, View
 
 STATUSES = tuple(Status)
@@ -62,12 +64,26 @@ class Run:
     """A duty is watched from its start until its result is kept."""
     mutant: str = "WHOLE"
     rules: Sequence[Rule] = RULES
+    """RULES, or some of them."""
     automatic: bool = True
 
     def table(self) -> bytes:
         """table.bin: settings, what each view becomes, and the number in RULES of the rule that says so."""
-        decided = [next(rule for rule in self.rules if rule.when(view)) for view in views(self.automatic)]
-        becomes = bytes(STATUSES.index(rule.become) for rule in decided)
-        numbers = {(rule.become, rule.because): number for number, rule in enumerate(RULES)}
-        settings = bytes((self.trouble, self.cold, self.watched, MUTANTS.index(self.mutant)))
-        return settings + becomes + bytes(numbers[rule.become, rule.because] for rule in decided)
+        numbers = [
+            number if RULES[number] in self.rules else RULES.index(first(self.rules, view))
+            for view, number in zip(all_views(self.automatic), all_decided(self.automatic), strict=True)
+        ]
+        becomes = bytes(STATUSES.index(RULES[number].become) for number in numbers)
+        settings = (self.trouble, self.cold, self.watched, MUTANTS.index(self.mutant), not self.automatic)
+        return bytes(settings) + becomes + bytes(numbers)
+
+
+@cache
+def all_views(automatic: bool) -> list[View]:
+    return list(views(automatic))
+
+
+@cache
+def all_decided(automatic: bool) -> list[int]:
+    """By the whole table: taking rules out changes only what they decided."""
+    return [RULES.index(first(RULES, view)) for view in all_views(automatic)]
