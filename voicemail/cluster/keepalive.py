@@ -13,7 +13,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -75,7 +75,8 @@ class KeepAlive:
     not known. So the listener can tell whether that moment is later than the end of a cut."""
 
     def line(self) -> bytes:
-        return json.dumps(asdict(self)).encode() + b"\n"
+        said = {name: getattr(self, name) for name in self.__dataclass_fields__}  # asdict copies deeply
+        return json.dumps(said).encode() + b"\n"
 
     @classmethod
     def read(cls, line: bytes) -> "KeepAlive":
