@@ -70,10 +70,10 @@ def notice(alarm: Alarm, server: str, to: str) -> Notice:
     kind, at = alarm.kind, datetime.fromtimestamp(alarm.at, UTC).isoformat(" ", "seconds")
     over = "is over: " if alarm.state is State.CLEARED else ""
     lines = [
-        f"Alarm:    {kind.name} ({kind.severity}), {alarm.state}",
-        f"Server:   {server}",
-        f"Time:     {at}",
-        f"Why:      {alarm.why}",
+        f"Alarm: {kind.name} ({kind.severity}), {alarm.state}",
+        f"Server: {server}",
+        f"Time: {at}",
+        f"Why: {alarm.why}",
         "",
         kind.meaning,
     ]
@@ -123,14 +123,12 @@ class Watch:
         self._told = ""
 
     async def run(self) -> None:
-        """Until cancelled."""
-        try:
-            while True:
-                began = time.monotonic()
-                await self._safely()
-                await asyncio.sleep(max(0.0, EVERY - (time.monotonic() - began)))
-        finally:
-            self.metrics.stop()
+        """Until cancelled. Metrics are served until the process ends: to stop their server takes half a
+        second, which a node that ends has better use for."""
+        while True:
+            began = time.monotonic()
+            await self._safely()
+            await asyncio.sleep(max(0.0, EVERY - (time.monotonic() - began)))
 
     async def _safely(self) -> None:
         """Watching must not harm what is watched: whatever goes wrong is told, once in a row."""
