@@ -33,12 +33,13 @@ class Front:
 
 
 @asynccontextmanager
-async def opened(each: int = 1) -> AsyncIterator[Front]:
-    """With so many workers each."""
+async def opened(each: int = 1, rate: int = 100) -> AsyncIterator[Front]:
+    """With so many workers each, and so many requests a second from one source."""
     async with Scene() as scene:
         listen = Address(BALANCER, free_port(BALANCER))
         workers = await scene.workers(each, capacity=200), await scene.workers(each, capacity=200)
-        edges = [await scene.edge(own, balancers=(listen,), retry_after=7) for own in workers]
+        chosen = {"balancers": (listen,), "retry_after": 7, "requests_per_source_second": rate}
+        edges = [await scene.edge(own, **chosen) for own in workers]
         one, two = (edge.settings.listen[0].address for edge in edges)
         async with running_balancer(balancer.Balancer(listen, ((one, 70), (two, 30)))) as where:
             yield Front(scene, where, (edges[0], edges[1]), (*workers[0], *workers[1]))
@@ -106,6 +107,13 @@ async def test_allow_lists_and_trunks_go_by_the_callers_own_address(front: Front
     assert invite.all("X-VM-Trunk") == ["pbx"]
     assert invite.all("X-VM-Source") == [f"udp:{TRUNK}:{trunk.address[1]}"]
     assert not invite.all("X-VM-Hop")
+
+
+async def test_who_calls_too_often_through_it_takes_nothing_from_others() -> None:
+    async with opened(rate=3) as front:
+        codes, _ = await timed_calls(await front.scene.party(), front, 12)
+        assert 503 in codes
+        assert (await (await front.scene.party(TRUNK)).call(*front.pilot))[0].code == 200
 
 
 async def test_nobody_else_is_believed_about_where_a_call_came_from(front: Front) -> None:
