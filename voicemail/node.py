@@ -252,6 +252,8 @@ class Node:
             loop.add_signal_handler(number, self.stopping.set)
         async with AsyncExitStack() as stack:
             stack.callback(os.close, programs.lock(self.config))
+            orders = self.operator.orders
+            log.info("Starting.", status=self.manager.status, taking_calls=orders.taking_calls)
             end_leftovers(programs.leftover_marks(self.config))
             await self.listener.start(self.config.node.address, self.config.cluster.port)
             stack.push_async_callback(self.listener.stop)
