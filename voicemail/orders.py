@@ -14,7 +14,6 @@ from voicemail.errors import ClusterError
 
 PATIENCE = 20.0
 """Seconds: longer than a node waits for its peer, which waits to see what it was ordered."""
-LOOK = 0.5
 
 
 class NotConfirmed(ClusterError):
