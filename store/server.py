@@ -51,6 +51,9 @@ PARAMETERS = {
     "tcp_keepalives_idle": "5",
     "tcp_keepalives_interval": "2",
     "tcp_keepalives_count": "3",
+    # Else a link that was cut for some seconds stays silent for as many more, as TCP waits ever longer
+    # before it repeats, and the old walsender keeps the slot from the new one.
+    "tcp_user_timeout": "3s",
     "password_encryption": "scram-sha-256",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -160,6 +163,7 @@ class PostgresServer:
             user="vmrepl",
             password=password,
             connect_timeout=3,
+            tcp_user_timeout=3000,
             sslmode="verify-full",
             sslrootcert=str(data / "ca.pem"),
             sslcert=str(data / "server.pem"),
