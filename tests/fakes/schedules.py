@@ -21,7 +21,7 @@ def one_world(random: Random) -> World:
     """With a link, merges and starts that are slow or fast."""
     loss = random.choice((0.0, 0.0, 0.0, 0.05, 0.2))
     world = World(random, random.random() < 0.8, random.choice((0.0, 0.0, 0.05, 0.3)), loss)
-    world.merge_takes = random.choice((0.0, 0.5, 3.0))
+    world.merge_takes = random.choice((0.0, 0.5, 3.0, 8.0))
     return world
 
 
@@ -101,6 +101,11 @@ def _duties_fail(world: World, host: Host) -> Callable[[], None]:
     return mended
 
 
+def _flicker(world: World, host: Host) -> None:
+    """Down for so short that the other node is just hearing of it."""
+    world.at(world.now + world.random.uniform(0.1, 0.5), None, _duties_fail(world, host))
+
+
 def _calls_fail(world: World, host: Host) -> Callable[[], None]:
     world.note(f"no call can be answered on node {host.number}")
     host.calls_work, world.watch.upset_at = False, world.now
@@ -148,6 +153,7 @@ FAULTS: dict[str, Callable[[World, Host], Callable[[], None] | None]] = {
     "disk full": _disk_full,
     "clock jumps": _jump,
     "order": _order,
+    "services flicker": _flicker,
     "make-primary": _wish,
 }
 

@@ -17,6 +17,8 @@ REACTION = 0.5
 tick, and the beat that tells the Primary's process."""
 REDIAL = 1.2
 """Seconds after which a link that is back has been dialled again, at the latest: a SYN is repeated."""
+TURNS = 9
+"""Changes of status within a second that are too many."""
 CALM = 5.0
 """Seconds without a fault of the link or a process, after which each node knows how the other is."""
 
@@ -45,7 +47,10 @@ class Watch:
         self.upset_at = -10.0
         """When an operator ordered, or the Primary's services failed or came back: a hand-over may be
         under way."""
-        self.both, self.nobody = Spell(), Spell()
+        self.ordered_at = self.full_at = -10.0
+        """When an operator ordered; when a disk was full, so that nobody could be Primary."""
+        self.turns: dict[int, list[float]] = {1: [], 2: []}
+        self.both = Spell()
         self.degraded = {1: Spell(), 2: Spell()}
         self.left = {1: Spell(), 2: Spell()}
 
@@ -69,6 +74,7 @@ class Watch:
         """After a node's decision."""
         assert host.manager
         number, status = host.number, host.manager.status
+        self.full_at = self.world.now if host.disk.full else self.full_at
         host.was_ready = health.ready or host.was_ready
         if health.ready and not host.disk.deactivated and not answers_calls(status):
             self.world.broken(f"node {number} refuses calls that it could answer")
@@ -87,11 +93,19 @@ class Watch:
         world, other = self.world, self.world.hosts[2 - host.number]
         assert host.manager
         seen, now = host.manager.seen, world.now
+        turns = self.turns[host.number] = [*self.turns[host.number][-(TURNS - 1) :], now]
+        if len(turns) == TURNS and now - turns[0] < 1.0:
+            world.broken(f"node {host.number} goes round in circles")
+        knows = world.settled_link(CALM + 2 * world.slowest) and now - self.upset_at > CALM
+        if knows and change.now is S.SECONDARY and other.on_duty and not world.merged and world.automatic:
+            world.broken(f"node {host.number} is Secondary without what it missed")
         if not host.on_duty:
             return
         if change.epoch < seen:
             world.broken(f"node {host.number} is on duty under an old epoch")
-        calm = self.calm(CALM + 2 * world.slowest) and now - self.upset_at > WISH
+        calm = (
+            self.calm(CALM + 2 * world.slowest) and now - self.ordered_at > 1.0 and now - self.full_at > CALM
+        )
         known = other.awake and now - other.awake_since > CALM and calm
         takes = change.was is not S.SPLIT_BRAIN_RECOVERY and change.now is S.PRIMARY
         late = (
@@ -140,7 +154,8 @@ class Watch:
         seconds = self.left[host.number].lasts(alone and must, world.now)
         if seconds > host.manager.hearing.patience + REACTION + world.slowest:
             world.broken(f"node {host.number} leaves the work of the other undone for {seconds:.2f} s")
-        unready = other.awake and not other.was_ready and world.now - other.awake_since > START + 3.0
+        seen_since = max(host.awake_since, other.awake_since)
+        unready = other.awake and not other.was_ready and world.now - seen_since > START + 3.0
         if unready and ready and linked and world.automatic and not host.on_duty and not host.disk.full:
             world.broken(f"node {host.number} waits for one that does not get ready")
 

@@ -311,6 +311,6 @@ class World:
         except RoleRefused:
             return False
         self.note(f"node {host.number}: {order}")
-        self.watch.upset_at = self.now
+        self.watch.upset_at = self.watch.ordered_at = self.now
         self.watch.judge()
         return True

@@ -97,6 +97,7 @@ class Manager:
         if before.patience < self.hearing.patience:
             log.warning("The peer was silent and never gone.", patience=self.hearing.patience)
         if said.epoch > self.seen:
+            self.seen = said.epoch
             self._keep(said.epoch)
         if has_duties(said.status, not self.publisher):
             self._gave = None
@@ -117,7 +118,7 @@ class Manager:
             epoch = next_epoch(self.seen, self.number)
             if not self._keep(epoch):
                 return None  # no duties under an epoch that a restart would take again
-            self.epoch = epoch
+            self.seen = self.epoch = epoch
         if rule.become is self.status:
             return None
         self._leave(rule.become, now)
@@ -240,8 +241,7 @@ class Manager:
         return True
 
     def _keep(self, epoch: int) -> bool:
-        """Note the newest epoch, on disk before it is used. False: the disk does not take it."""
-        self.seen = max(self.seen, epoch)
+        """Write the newest epoch to disk, before it is used. False: the disk does not take it."""
         try:
             self._keep_epoch(epoch)
         except OSError as error:
