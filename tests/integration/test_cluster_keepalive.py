@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,6 +13,7 @@ from structlog.testing import capture_logs
 from tests.fakes.cluster import LOOPBACK, End, node_config, opened, pair, until
 from voicemail.cluster import join, keepalive
 from voicemail.cluster.certificates import client_context, joining_context, make_key, make_request, sign
+from voicemail.cluster.hearing import CLOSED
 from voicemail.secrets import NodeFiles, write_private
 
 
@@ -188,3 +190,16 @@ async def test_plain_old_tls_is_refused(both: tuple[End, End]) -> None:
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     with pytest.raises((ssl.SSLError, OSError)):
         await asyncio.open_connection(LOOPBACK, both[0].config.cluster.port, ssl=context)
+
+
+async def test_a_connection_that_something_reset_is_dialled_again_before_the_peer_looks_dead(
+    both: tuple[End, End],
+) -> None:
+    one, two = both
+    two.speak()
+    await asyncio.sleep(keepalive.GIVE_UP + 0.3)  # of use for so long
+    before, [writer] = len(one.said), one.listener.open
+    writer.transport.abort()
+    began = time.monotonic()
+    await until(lambda: len(one.said) > before)
+    assert time.monotonic() - began < CLOSED

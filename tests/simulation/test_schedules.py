@@ -1,4 +1,7 @@
-"""Thousands of random schedules of faults; what must hold in each is in tests/fakes/watch.py. A failure prints its seed and its story. `schedule(seed)` repeats it."""
+"""Thousands of random schedules of faults; what must hold in each is in tests/fakes/watch.py.
+
+A failure prints its seed and its story. `schedule(seed)` repeats it.
+"""
 
 import pytest
 
