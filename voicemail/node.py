@@ -25,7 +25,7 @@ from voicemail.cluster.join import Admission
 from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener
 from voicemail.cluster.keeper import Keeper, Program, end_leftovers
 from voicemail.cluster.manager import Health, Manager
-from voicemail.cluster.roles import answers_calls
+from voicemail.cluster.roles import Status, answers_calls
 from voicemail.cluster.snapshot import Snapshot
 from voicemail.cluster.watch import Watch
 from voicemail.config import Config
@@ -117,7 +117,10 @@ class Node:
         self.preparing = self._spawn(self.database.prepare())
 
     def _takes_calls(self) -> bool:
-        return answers_calls(self.manager.status) and self.operator.orders.taking_calls
+        """While starting, only once somebody is there to answer them."""
+        status = self.manager.status
+        answers = answers_calls(status) and (status is not Status.STARTING or bool(self.workers.up))
+        return answers and self.operator.orders.taking_calls
 
     # ---- the peer
 
@@ -255,6 +258,7 @@ class Node:
             orders = self.operator.orders
             log.info("Starting.", status=self.manager.status, taking_calls=orders.taking_calls)
             end_leftovers(programs.leftover_marks(self.config))
+            self.workers.forget()
             await self.listener.start(self.config.node.address, self.config.cluster.port)
             stack.push_async_callback(self.listener.stop)
             server = await control.serve(self.config, self.commands.answer)

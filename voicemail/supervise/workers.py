@@ -15,6 +15,11 @@ class Workers:
         self._inode = 0
         self.seen: tuple[WorkerState, ...] = ()
 
+    def forget(self) -> None:
+        """Remove the board: the one that a killed node left says its workers are ready."""
+        self._path.unlink(missing_ok=True)
+        self._board, self.seen = None, ()
+
     def look(self) -> None:
         """Read the board; nobody is there when it cannot be read."""
         try:
