@@ -181,14 +181,15 @@ class Node:
         """Decide ten times a second; tell the Primary's process what follows."""
         fed = 0.0
         while True:
-            now = time.monotonic()
+            now, was = time.monotonic(), self.manager.status
             self.manager.tick(self._health(now), now, time.time())
             changed = self.history.follow(self.manager.history)
             if changed:
                 self._changed()
             if changed or now - fed >= EVERY:
                 fed = now
-                self._feed(now)
+                # merged: the other node's lamps, done there, are not known to be right here
+                self._feed(now, resync=changed and was is Status.SPLIT_BRAIN_RECOVERY)
             await asyncio.sleep(TICK)
 
     def _changed(self) -> None:
@@ -197,9 +198,9 @@ class Node:
         self.gate.wake()
         self.link.wake()
 
-    def _feed(self, now: float) -> None:
+    def _feed(self, now: float, resync: bool = False) -> None:
         peer = self.link.membership.peer if self.link.peer() else None
-        news = News(self.manager.duty(now), self.manager.epoch, now, peer.edge if peer else "")
+        news = News(self.manager.duty(now), self.manager.epoch, now, peer.edge if peer else "", resync)
         self.crew["primary"].tell(control.line(asdict(news)))
 
     async def _watch(self) -> None:
