@@ -48,8 +48,9 @@ from sip.watch import Watch
 
 KEEP = 0.3
 """Seconds a stopped player lives on."""
-JITTER = 60
-"""Milliseconds by which packets may be late before a recording has a hole."""
+JITTER = 80
+"""Milliseconds of audio collected before the first frame is taken. Packets may be some 40 ms late before
+a recording has a hole; as much is lost at the end when a caller hangs up in the middle of a word."""
 DISCARD_NOTHING = 0
 """PJMEDIA_JB_DISCARD_NONE of pjmedia/jbuf.h."""
 COLLECT_EVERY = 10.0
