@@ -28,6 +28,8 @@ from voicemail.primary.backoff import backoff
 
 LONG_AGO = float("-inf")
 LONGEST_CLOSED = timedelta(minutes=1)
+ALIVE = 3.0
+"""Seconds for which an answer proves that a destination is there: longer than a lamp is repeated (2 s)."""
 STORE_REST = 1.0
 """Seconds without any work after the store did not answer."""
 
@@ -112,6 +114,8 @@ class Lane:
     flying: dict[Subject, Job] = field(default_factory=dict)
     failures: int = 0
     closed_until: float = LONG_AGO
+    answered: float = LONG_AGO
+    """When somebody was there last."""
     routine_at: float = LONG_AGO
     """When routine work last started here: who waited longest is next."""
 
@@ -262,9 +266,13 @@ class Agenda:
         match outcome.verdict:
             case Verdict.SENT | Verdict.REFUSED:
                 result = outcome.text if outcome.verdict is Verdict.SENT else f"refused: {outcome.text}"
-                return [*self._each(job.items, lane, result), *self._answers(lane)]
+                return [*self._each(job.items, lane, result), *self._answers(lane, now)]
+            case Verdict.SILENT if now - lane.answered < ALIVE:  # packets are lost, but not all
+                if not job.items:
+                    lane.routine[job.subject] = None
+                return self._put_off(lane, job.items, outcome.text, now)
             case Verdict.FAILED:
-                return [*self._answers(lane), *self._put_off(lane, job.items, outcome.text, now)]
+                return [*self._answers(lane, now), *self._put_off(lane, job.items, outcome.text, now)]
             case Verdict.SILENT:
                 steps = self._shut(lane, job, outcome, now)
                 return [*steps, *self._put_off(lane, job.items, outcome.text, now)]
@@ -313,8 +321,8 @@ class Agenda:
         lane.flying[job.subject] = job
         return job
 
-    def _answers(self, lane: Lane) -> list[Step]:
-        was, lane.failures, lane.closed_until = lane.failures, 0, LONG_AGO
+    def _answers(self, lane: Lane, now: float) -> list[Step]:
+        was, lane.failures, lane.closed_until, lane.answered = lane.failures, 0, LONG_AGO, now
         return [Recovered(lane.name)] if was and lane.lamps else []
 
     def _shut(self, lane: Lane, job: Job, outcome: Outcome, now: float) -> list[Step]:

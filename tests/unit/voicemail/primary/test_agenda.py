@@ -159,6 +159,22 @@ def test_a_lane_that_was_silent_is_tried_with_one_job_and_then_sends_all_its_lam
     assert len(work.ready(6)) >= 1
 
 
+def test_a_destination_that_answers_others_keeps_its_lane_when_packets_are_lost() -> None:
+    work = agenda("pbx", limit=8)
+    work.add(item(1), plan("1001", "pbx"), 0)
+    work.add(item(2), plan("1002", "pbx"), 0)
+    work.reassert("pbx", ["1003"])
+    answered, lost, routine = work.ready(0)
+    finish(work, answered, SENT, 1)
+    assert ends(finish(work, lost, SILENT, 2)) == [("Postpone", 2)]
+    finish(work, routine, SILENT, 2)
+    assert [job.subject for job in work.ready(2)] == ["1003"], "what is repeated at leisure is tried again"
+    work.add(item(3), plan("1004", "pbx"), 5)
+    (job,) = work.ready(5)
+    finish(work, job, SILENT, 7)
+    assert work.ready(7) == [] and work.lanes["pbx"].failures == 1
+
+
 def test_a_lane_that_stays_silent_is_tried_ever_more_rarely_but_every_minute() -> None:
     work, now, pauses = agenda("pbx"), 0.0, []
     work.reassert("pbx", ["1001"])
