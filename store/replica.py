@@ -2,6 +2,11 @@
 
 Names, on node n about node m: n subscribes by `sub_{n}_from_{m}`, which is also the name of the slot
 on m and the application_name that m sees. All statements commit locally.
+
+A node always subscribes in one way, whether it is new, was away too long, or replaces another: first the
+peer keeps a slot for it, then it pulls what it lacks (repair.py), then its subscription is enabled. So a
+subscription that is disabled is one whose node has not pulled everything yet, also after a crash; and what
+the peer sees as confirmed by it includes all that came before the slot. Neither node waits for the other.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -10,13 +15,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Self
 
-import psycopg
 import structlog
 from psycopg import AsyncConnection, sql
 from psycopg.conninfo import make_conninfo
 
+from store import compare, repair
+from store.compare import COMPARED, Digest
 from store.connections import Connections, Row
-from store.errors import Conflict, Unavailable
+from store.errors import Unavailable
 
 log = structlog.get_logger()
 
@@ -41,24 +47,28 @@ select s.subenabled, w.pid is not null,
   join pg_stat_subscription_stats e on e.subid = s.oid
   left join pg_stat_subscription w on w.subid = s.oid and w.relid is null and w.leader_pid is null
  where s.subname = %s and s.subdbid = (select oid from pg_database where datname = current_database())"""
+# One row also when the peer does not follow us.
 PEER = """
-select state, pg_wal_lsn_diff(pg_current_wal_flush_lsn(), flush_lsn)::bigint, flush_lsn::text
-  from pg_stat_replication where application_name = %s"""
+select coalesce(r.state, ''), pg_wal_lsn_diff(w.lsn, r.flush_lsn)::bigint,
+       coalesce(pg_wal_lsn_diff(r.flush_lsn, '0/0'), 0)::bigint, pg_wal_lsn_diff(w.lsn, '0/0')::bigint
+  from (select pg_current_wal_flush_lsn() as lsn) w
+  left join pg_stat_replication r on r.application_name = %s
+ order by r.state = 'streaming' desc nulls last, r.flush_lsn desc nulls last limit 1"""
 SLOT = """
 select active, wal_status,
        coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint, safe_wal_size
   from pg_replication_slots where slot_name = %s"""
-DIGEST = sql.SQL("""
-select count(*), md5(coalesce(string_agg(h, '' order by h), ''))
-  from (select md5(t::text) as h from public.{} t) x""")
+OWN = "select subconninfo, subenabled, subslotname from pg_subscription where subname = %s"
+PEERS_SLOT = "select wal_status from pg_replication_slots where slot_name = %s"
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionState:
-    """Our link from the peer. `ready`: every table's first copy is done. `errors` counts for ever,
-    lost connections too; while it grows with the peer up, applying is stuck: an operator is needed."""
+    """Our link from the peer. `errors` counts for ever, lost connections too; while it grows with the peer
+    up, applying is stuck: an operator is needed."""
 
     enabled: bool
+    """False until this node has pulled what the peer had when the link was made."""
     running: bool
     ready: bool
     errors: int
@@ -71,7 +81,11 @@ class PeerState:
 
     streaming: bool
     lag: int | None
-    flushed: str
+    flushed: int = 0
+    """Place in our WAL (bytes from its beginning) up to which all is applied and on the peer's disk; 0 when
+    it does not follow us."""
+    written: int = 0
+    """Place up to which our own disk has it."""
 
     @property
     def caught_up(self) -> bool:
@@ -90,20 +104,13 @@ class SlotState:
     left: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
-    """Of one table: equal digests mean equal rows."""
-
-    rows: int
-    md5: str
-
-
 class Replica:
     """Replication between this node and its one peer; needs a superuser. Raises Unavailable throughout."""
 
     def __init__(self, conninfo: str, node: int, peer: int) -> None:
         self.incoming = f"sub_{node}_from_{peer}"
         self.outgoing = f"sub_{peer}_from_{node}"
+        self.conninfo = conninfo
         local = make_conninfo(conninfo, options="-c synchronous_commit=local")
         self._connections = Connections(local, _no_greeting, most=3, keep=1, statement=10.0)
 
@@ -117,27 +124,42 @@ class Replica:
         finally:
             await replica._connections.close()
 
-    async def ensure_subscription(self, link: str, *, copy_data: bool = False) -> bool:
-        """Subscribe to the peer, which must be up and have its schema; True when newly made.
+    async def ensure_subscription(self, link: str) -> bool:
+        """Subscribe to the peer, which must be up and have its schema, and pull what this node lacks; True
+        when that was needed. Takes as long as copying; when it fails, the next call goes on.
 
-        `link` connects this node's server to the peer's (`PostgresServer.link_conninfo`). `copy_data`
-        fetches what the peer has already: for a new, empty node only. Raises Conflict when the peer
-        still keeps a slot for this node's former database: there `forget_peer()` comes first.
+        `link` connects this node's server to the peer's (`PostgresServer.link_conninfo`).
         """
         link = make_conninfo(link, application_name=self.incoming)
-        rows = await self._connections.query(
-            "select subconninfo, subenabled from pg_subscription where subname = %s", (self.incoming,)
-        )
+        rows = await self._connections.query(OWN, (self.incoming,))
+        if rows and rows[0][2] is None:  # a node that stopped in the middle of dropping it
+            await self.drop_subscription()
+            rows = []
         if not rows:
-            await self._require_publications(link)
-            await self._create(link, copy_data)
-            log.info("Subscribed to the peer.", subscription=self.incoming, copy_data=copy_data)
-            return True
-        if rows[0][0] != link:
+            await self._create(link)
+        elif rows[0][0] != link:
             await self._alter("connection {}", sql.Literal(link))
-        if not rows[0][1]:
-            await self._alter("enable")
-        return False
+        if rows and rows[0][1]:
+            return False
+        await repair.pull(self.conninfo, link)
+        await self._alter("enable")
+        log.info("Subscribed to the peer.", subscription=self.incoming)
+        return True
+
+    async def slot_is_lost(self, link: str) -> bool:
+        """Whether the peer no longer keeps for us what it wrote: only a new subscription helps then."""
+        async with _peer(link) as peer:
+            rows = await peer.query(PEERS_SLOT, (self.incoming,))
+        return not rows or rows[0][0] == "lost"
+
+    async def drop_subscription(self) -> None:
+        """Without asking the peer; its slot stays until the next subscription, or until it forgets us."""
+        if await self.subscription_state():
+            await self._alter("disable")
+            await self._alter("set (slot_name = none)")
+            await self._connections.query(
+                sql.SQL("drop subscription {}").format(sql.Identifier(self.incoming))
+            )
 
     async def subscription_state(self) -> SubscriptionState | None:
         """None when there is no subscription."""
@@ -146,10 +168,8 @@ class Replica:
 
     async def peer_state(self) -> PeerState:
         """How the peer follows us."""
-        rows = await self._connections.query(PEER, (self.outgoing,))
-        if not rows:
-            return PeerState(False, None, "0/0")
-        return PeerState(rows[0][0] == "streaming", rows[0][1], rows[0][2] or "0/0")
+        [row] = await self._connections.query(PEER, (self.outgoing,))
+        return PeerState(row[0] == "streaming", *row[1:])
 
     async def slot_state(self) -> SlotState | None:
         """What is kept for the peer; None when it never subscribed."""
@@ -187,7 +207,7 @@ class Replica:
         """
         await self._connections.query(
             "delete from public.single_copy where lsn <="
-            " (select flush_lsn from pg_stat_replication where application_name = %s)",
+            " (select max(flush_lsn) from pg_stat_replication where application_name = %s)",
             (self.outgoing,),
         )
         await self._connections.query(
@@ -198,65 +218,72 @@ class Replica:
     async def forget_peer(self) -> None:
         """Drop both directions without asking the peer: it is dead and will be replaced."""
         await self.switch_synchronous(False)
-        if await self.subscription_state():
-            await self._alter("disable")
-            await self._alter("set (slot_name = none)")
-            await self._connections.query(
-                sql.SQL("drop subscription {}").format(sql.Identifier(self.incoming))
-            )
-        await self._drop_slot()
+        await self.drop_subscription()
+        await _drop_slot(self._connections, self.outgoing)
         log.info("Forgot the peer.", subscription=self.incoming, slot=self.outgoing)
 
-    async def digests(self, tables: Sequence[str] = REPLICATED) -> dict[str, Digest]:
-        """Of each table, to compare the nodes. Reads everything: for tests and operators."""
-        return {
-            table: Digest(*(await self._connections.query(DIGEST.format(sql.Identifier(table))))[0])
-            for table in tables
-        }
+    async def digests(self, tables: Sequence[str] = COMPARED, audio: bool = True) -> dict[str, Digest]:
+        """Of each table, those derived here too, to compare the nodes; see compare.digests."""
+        return await compare.digests(self.conninfo, tables, audio)
 
-    async def _drop_slot(self) -> None:
-        """Also one in use: a peer that is not quite dead reconnects at once, so several tries."""
-        for tries_left in (4, 3, 2, 1, 0):
-            await self._connections.query(
-                "select pg_terminate_backend(active_pid, 2000) from pg_replication_slots"
-                " where slot_name = %s and active",
-                (self.outgoing,),
+    async def _create(self, link: str) -> None:
+        """A slot at the peer, and a subscription that does not use it yet.
+
+        The slot is made apart, not by `create subscription`: that would wait for the peer's open
+        transactions within one of ours, and two nodes doing so at once would wait for each other for ever.
+        Where the peer keeps a slot for an earlier database of this node, it is replaced.
+        """
+        async with _peer(link) as peer:
+            rows = await peer.query(
+                "select pubname from pg_publication where pubname = any(%s)", (list(PUBLICATIONS),)
             )
-            try:
-                await self._connections.query(
-                    "select pg_drop_replication_slot(slot_name) from pg_replication_slots"
-                    " where slot_name = %s",
-                    (self.outgoing,),
-                )
-                return
-            except Unavailable:
-                if not tries_left:
-                    raise
-
-    async def _require_publications(self, link: str) -> None:
-        """A slot made before the publications exist could never decode what lies between."""
-        peer = Connections(link, _no_greeting, most=1, keep=0, connect=3.0)
-        rows = await peer.query(
-            "select pubname from pg_publication where pubname = any(%s)", (list(PUBLICATIONS),)
-        )
-        if len(rows) < len(PUBLICATIONS):
-            raise Unavailable("the peer's database has no schema yet")
-
-    async def _create(self, link: str, copy_data: bool) -> None:
+            if len(rows) < len(PUBLICATIONS):
+                raise Unavailable("the peer's database has no schema yet")
+            await _drop_slot(peer, self.incoming)
+            await peer.query(
+                "select pg_create_logical_replication_slot(%s::text, 'pgoutput')", (self.incoming,)
+            )
         # synchronous_commit = local: off would delay every synchronous deposit of the peer by 200 ms,
         # on would make two waiting nodes wait for each other for ever.
         statement = sql.SQL(
             "create subscription {} connection {} publication vm_log, vm_set with (origin = none,"
-            " copy_data = {}, synchronous_commit = 'local', streaming = off, disable_on_error = false)"
-        ).format(sql.Identifier(self.incoming), sql.Literal(link), sql.SQL("true" if copy_data else "false"))
-        try:
-            await self._connections.query(statement)
-        except psycopg.errors.DuplicateObject as taken:
-            raise Conflict(f"the peer still keeps slot {self.incoming}: forget this node there") from taken
+            " copy_data = false, create_slot = false, enabled = false, synchronous_commit = 'local',"
+            " streaming = off, disable_on_error = false)"
+        )
+        await self._connections.query(statement.format(sql.Identifier(self.incoming), sql.Literal(link)))
 
     async def _alter(self, change: str, *values: sql.Composable) -> None:
         head = sql.SQL("alter subscription {} ").format(sql.Identifier(self.incoming))
         await self._connections.query(head + sql.SQL(change).format(*values))
+
+
+@asynccontextmanager
+async def _peer(link: str) -> AsyncIterator[Connections]:
+    """The peer's database as the role of the link, which may make and drop slots."""
+    peer = Connections(link, _no_greeting, most=1, keep=1, connect=3.0, statement=10.0)
+    try:
+        yield peer
+    finally:
+        await peer.close()
+
+
+async def _drop_slot(server: Connections, name: str) -> None:
+    """Also one in use: whoever uses it reconnects at once, so several tries."""
+    for tries_left in (4, 3, 2, 1, 0):
+        await server.query(
+            "select pg_terminate_backend(active_pid, 2000) from pg_replication_slots"
+            " where slot_name = %s and active",
+            (name,),
+        )
+        try:
+            await server.query(
+                "select pg_drop_replication_slot(slot_name) from pg_replication_slots where slot_name = %s",
+                (name,),
+            )
+            return
+        except Unavailable:
+            if not tries_left:
+                raise
 
 
 async def _no_greeting(connection: AsyncConnection[Row]) -> None:

@@ -93,7 +93,7 @@ class Follower:
         await replica.switch_synchronous(want)
         incoming = await replica.subscription_state()
         if incoming is None and may_subscribe(self.number == 1, peer):
-            await replica.ensure_subscription(self.link, copy_data=self.number != 1)
+            await replica.ensure_subscription(self.link)
             incoming = await replica.subscription_state()
         single = await (replica.clear_single_copies() if want else replica.single_copies())
         return Following(
