@@ -132,6 +132,9 @@ class Pilot:
         except Unavailable as error:
             log.warning("call over: the database is away", why=str(error))
             await _say(call, "not_available_now", "goodbye")
+        except SipError as error:  # never acknowledged, or its sound cannot be played: nothing of ours broke
+            log.warning("call over: the call failed", why=str(error))
+            await _say(call, "failure", "goodbye")
         except Exception:
             log.exception("call over: something broke")
             await _say(call, "failure", "goodbye")

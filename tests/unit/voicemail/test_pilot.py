@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sip import wav
 from sip.call import Sound
+from sip.errors import EngineError
 from sip.invite import Invite, Reason, Redirection
 from store.model import User
 from tests.fakes.call import Barges, ScriptedCall, Speaks
@@ -165,6 +167,20 @@ async def test_something_broken_is_told_and_the_call_ended(home: House) -> None:
     await home.pilot().handle(call)
     assert call.heard[-2:] == ["failure", "goodbye"]
     assert call.ended
+
+
+async def test_a_call_that_fails_by_itself_is_a_warning_without_a_trace(home: House) -> None:
+    def fail(sound: Sound) -> None:
+        if sound == "tone":
+            raise EngineError("never acknowledged")
+
+    call = home.call(5.0, invite=invite(PILOT, "1001"))
+    call.on_sound = fail
+    with capture_logs() as lines:
+        await home.pilot().handle(call)
+    assert call.ended
+    assert [line["why"] for line in lines if line["log_level"] == "warning"] == ["never acknowledged"]
+    assert not [line for line in lines if line["log_level"] == "error"]
 
 
 async def test_what_was_recorded_is_delivered_even_if_the_menu_breaks(home: House) -> None:
