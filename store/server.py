@@ -205,11 +205,17 @@ class PostgresServer:
                     raise ServerFailed(f"{scripts / name} is missing: install kamailio-postgres-modules")
                 connection.execute((scripts / name).read_bytes())
 
+    def renew_certificates(self) -> None:
+        """Of a running server: the files of `Tls` are others now. Links that are open stay open."""
+        self._write_configuration(self.settings.data.absolute())
+        with self._admin() as connection:
+            connection.execute("select pg_reload_conf()")
+
     def clear_leftovers(self) -> None:
-        """End processes that still use our data folder and drop a stale postmaster.pid.
+        """End processes that still use our data folder and drop a stale postmaster.pid and socket lock.
 
         PostgreSQL would refuse to start beside them ("pre-existing shared memory block"), or, when the
-        number in the file now belongs to another process, until an operator removes it.
+        number in one of the files now belongs to another process, until an operator removes it.
         """
         data = self.settings.data.absolute()
         for ending in (signal.SIGQUIT, signal.SIGKILL):
@@ -220,6 +226,7 @@ class PostgresServer:
                 _kill(pid, ending)
             _wait_gone(data, 3.0)
         (data / "postmaster.pid").unlink(missing_ok=True)
+        (self.sockets / f".s.PGSQL.{self.settings.port}.lock").unlink(missing_ok=True)
 
     def _folder(self, folder: Path, mode: int) -> None:
         folder.mkdir(parents=True, exist_ok=True)

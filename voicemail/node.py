@@ -40,6 +40,7 @@ from voicemail.supervise.history import History
 from voicemail.supervise.link import Link
 from voicemail.supervise.look import look
 from voicemail.supervise.operator import Operator, Situation
+from voicemail.supervise.repair import Repair
 from voicemail.supervise.workers import Workers
 
 log = structlog.get_logger()
@@ -104,6 +105,16 @@ class Node:
         self.commands.add("status", self.status)
         self.commands.add("details", self.details, addressed=True)
         self.operator.register(self.commands, self.crew, self.gate)
+        Repair(
+            self.files,
+            self.server,
+            app_conninfo(self.config),
+            self.database,
+            self.link,
+            self.gate,
+            self.manager,
+            lambda: self.listener,
+        ).register(self.commands)
 
     # ---- what runs
 

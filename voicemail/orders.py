@@ -15,6 +15,9 @@ from voicemail.errors import ClusterError
 PATIENCE = 20.0
 """Seconds: longer than a node waits for its peer, which waits to see what it was ordered."""
 
+LONG = 24 * 3600.0
+"""Seconds for what copies a database."""
+
 
 class NotConfirmed(ClusterError):
     """It would cost calls. The text asks; order it with `yes` to have it done."""
@@ -54,6 +57,28 @@ async def stop_taking_calls(config: Config, server: str = "", yes: bool = False)
 
 async def take_calls(config: Config, server: str = "") -> str:
     return await order(config, "take-calls", server)
+
+
+async def replace_node(config: Config, yes: bool = False) -> dict[str, Any]:
+    """Give the other, dead server up for good: {"said", "secret", "address", "port"}; a new server joins
+    there with the secret."""
+    answer = await asyncio.to_thread(control.ask, config, "replace-node", patience=LONG, yes=yes)
+    if "asks" in answer:
+        raise NotConfirmed(answer["asks"])
+    return answer
+
+
+async def overwrite_from_peer(config: Config, yes: bool = False) -> str:
+    """Make the tables of the node of `config` equal the other one's; takes as long as copying."""
+    answer = await asyncio.to_thread(control.ask, config, "overwrite-from-peer", patience=LONG, yes=yes)
+    if "asks" in answer:
+        raise NotConfirmed(answer["asks"])
+    return str(answer["said"])
+
+
+async def conflicts(config: Config, server: str = "") -> dict[str, Any]:
+    """What the database of a server knows: see `supervise/repair.py`."""
+    return await asyncio.to_thread(control.ask, config, "conflicts", patience=PATIENCE, server=server)
 
 
 async def order(config: Config, command: str, server: str = "", yes: bool = False) -> str:

@@ -51,7 +51,7 @@ class Secrets:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A node as the others know it. Number 1 is the publisher."""
+    """A node as the others know it. Number 1 or 2, for as long as its database lives."""
 
     number: int
     name: str
@@ -71,6 +71,8 @@ class Membership:
 
     number: int
     members: tuple[Member, ...]
+    publisher_number: int = 1
+    """Who wins ties and admits others: whoever made the cluster, or was left when the other was replaced."""
 
     @property
     def me(self) -> Member:
@@ -82,12 +84,17 @@ class Membership:
 
     @property
     def publisher(self) -> bool:
-        return self.number == 1
+        return self.number == self.publisher_number
 
     def with_member(self, member: Member) -> "Membership":
         """The same with `member` in place of whoever had its number."""
         others = tuple(m for m in self.members if m.number != member.number)
-        return Membership(self.number, tuple(sorted((*others, member), key=lambda m: m.number)))
+        members = tuple(sorted((*others, member), key=lambda m: m.number))
+        return Membership(self.number, members, self.publisher_number)
+
+    def without_peer(self) -> "Membership":
+        """The same after the other node was given up: this one is the publisher."""
+        return Membership(self.number, (self.me,), self.number)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +132,9 @@ class NodeFiles:
     def membership(self) -> Membership:
         return self._read(
             "cluster.json",
-            lambda read: Membership(read["number"], tuple(Member(**m) for m in read["members"])),
+            lambda read: Membership(
+                read["number"], tuple(Member(**m) for m in read["members"]), read.get("publisher_number", 1)
+            ),
         )
 
     def epoch(self) -> int:

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from store.binaries import find_bindir, run_user
-from voicemail.cli import operator
+from voicemail.cli import operator, repair
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show
 from voicemail.cluster import join as joining
 from voicemail.cluster.rules_page import rule_rows, service_rows
@@ -43,16 +43,17 @@ def join(
     publisher: Annotated[str, typer.Option(help="Address of the publisher.")],
     secret_file: Annotated[Path, typer.Option(help="File with the secret of `cluster init`.")],
     port: Annotated[int, typer.Option(help="Cluster port of the publisher.")] = 5065,
+    replace: Annotated[bool, typer.Option("--replace", help="In place of a dead one.")] = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
-    """Make this node the second of the publisher's cluster; the publisher must be running."""
+    """Make this node the other one of the publisher's cluster; the publisher must be running."""
     loaded = load(config)
     try:
         text = secret_file.read_text()
     except OSError as error:
         raise VoicemailError(f"{secret_file}: {error.strerror}") from None
     _check_database(loaded)
-    membership = asyncio.run(joining.join(loaded, publisher, port, text))
+    membership = asyncio.run(joining.join(loaded, publisher, port, text, replacing=replace))
     _create_database(loaded)
     peer = membership.peer
     say(
@@ -84,3 +85,4 @@ def rules(as_json: Json = False) -> None:
 
 
 operator.register(app)
+repair.register(app)

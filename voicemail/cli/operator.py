@@ -112,7 +112,7 @@ def table(nodes: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _column(node: dict[str, Any]) -> dict[str, Any]:
     replication, programs = node.get("replication", {}), node.get("programs", {})
     return {
-        "Member": "Publisher" if node["number"] == 1 else "Subscriber",
+        "Member": "Publisher" if node.get("publisher", node["number"] == 1) else "Subscriber",
         "Status": node["status"],
         "Since": _time(node.get("since")),
         "Because": node.get("because"),

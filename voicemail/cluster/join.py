@@ -10,7 +10,7 @@ import hmac
 import json
 import ssl
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +65,20 @@ def _keep(files: NodeFiles, ca: bytes, key: bytes, certificate: bytes) -> None:
     write_private(files.certificate, certificate)
 
 
+def renew_trust(files: NodeFiles) -> str:
+    """Make a new authority that has signed this node only, so that nobody trusts the other one any more.
+    Gives the secret to join with. This node keeps its key; repeating it after a crash is harmless."""
+    now, me = datetime.now(UTC), files.membership().me
+    ca, ca_key = make_authority(me.name, now)
+    key = files.key.read_bytes()
+    certificate = sign(ca, ca_key, make_request(key, me.name), me.number, me.address, now)
+    write_private(files.ca_key, ca_key)
+    _keep(files, ca, key, certificate)
+    files.write_secrets(replace(files.secrets(), cluster=Secrets.make().cluster))
+    log.info("Made a new authority; the other node is trusted no longer.")
+    return joining_secret(files)
+
+
 class Admission:
     """The publisher's side. `admitted` is called with the new membership."""
 
@@ -91,14 +105,19 @@ class Admission:
             raise ClusterError("wrong cluster secret")
         if not self.files.ca_key.exists():
             raise ClusterError(f"this node is not the publisher; join at {membership.members[0].address}")
-        member = Member(**{**asked["member"], "number": 2})
+        member = Member(**{**asked["member"], "number": 3 - membership.number})
         if member.name == membership.me.name:
             raise ClusterError(f"the publisher is named {member.name} itself")
+        if membership.peer and asked.get("replace"):
+            other, me = membership.peer.name, membership.me.name
+            raise ClusterError(
+                f"{other} is still a member: run `voicemail cluster replace-node` on {me} first"
+            )
         if membership.peer and membership.peer.name != member.name:
             raise ClusterError(f"the cluster has two nodes already; the other is {membership.peer.name}")
         ca, now = self.files.ca.read_bytes(), datetime.now(UTC)
         key = self.files.ca_key.read_bytes()
-        certificate = sign(ca, key, asked["request"].encode(), 2, member.address, now)
+        certificate = sign(ca, key, asked["request"].encode(), member.number, member.address, now)
         membership = membership.with_member(member)
         self.files.write_membership(membership)
         log.info("A node joined the cluster.", node=member.name, address=member.address, source=source)
@@ -107,11 +126,16 @@ class Admission:
             "certificate": certificate.decode(),
             "secrets": asdict(secrets),
             "members": [asdict(m) for m in membership.members],
+            "number": member.number,
+            "publisher_number": membership.publisher_number,
         }
 
 
-async def join(config: Config, publisher: str, port: int, secret: str) -> Membership:
-    """Make this node a member of the publisher's cluster. Raises ClusterError with the reason."""
+async def join(
+    config: Config, publisher: str, port: int, secret: str, *, replacing: bool = False
+) -> Membership:
+    """Make this node a member of the publisher's cluster; with `replacing` only where the dead node has been
+    given up. Raises ClusterError with the reason."""
     files = NodeFiles(config)
     if files.exists:
         raise ClusterError(f"{config.directory} belongs to a cluster already")
@@ -119,10 +143,11 @@ async def join(config: Config, publisher: str, port: int, secret: str) -> Member
     key, where = make_key(), f"{publisher}:{port}"
     try:
         async with asyncio.timeout(PATIENCE * 2):
-            ca, answer = await _ask(config, publisher, port, cluster_secret, mark, key)
+            ca, answer = await _ask(config, publisher, port, cluster_secret, mark, key, replacing)
         if "error" in answer:
             raise ClusterError(f"{where} refused: {answer['error']}")
-        membership = Membership(2, tuple(Member(**m) for m in answer["members"]))
+        members = tuple(Member(**m) for m in answer["members"])
+        membership = Membership(answer.get("number", 2), members, answer.get("publisher_number", 1))
         certificate, secrets = answer["certificate"].encode(), Secrets(**answer["secrets"])
     except TimeoutError:
         raise ClusterError(f"{where} does not answer as a publisher: it keeps silent") from None
@@ -135,7 +160,7 @@ async def join(config: Config, publisher: str, port: int, secret: str) -> Member
 
 
 async def _ask(
-    config: Config, publisher: str, port: int, secret: str, mark: str, key: bytes
+    config: Config, publisher: str, port: int, secret: str, mark: str, key: bytes, replacing: bool
 ) -> tuple[bytes, dict[str, Any]]:
     reader, writer = await asyncio.open_connection(publisher, port, ssl=joining_context())
     try:
@@ -143,7 +168,7 @@ async def _ask(
         _check(ca, mark, writer.get_extra_info("ssl_object").getpeercert(binary_form=True))
         me = asdict(member_of(config, 2))
         request = make_request(key, config.node.name).decode()
-        writer.write(_line({"secret": secret, "member": me, "request": request}))
+        writer.write(_line({"secret": secret, "member": me, "request": request, "replace": replacing}))
         return ca, json.loads(await reader.readline() or b'{"error": "it closed the connection"}')
     except (KeyError, json.JSONDecodeError):
         raise ClusterError(f"{publisher}:{port} is no cluster port") from None

@@ -115,7 +115,7 @@ class Listener:
         join: Join,
         answer: Answer = _no_answer,
     ) -> None:
-        self.context = server_context(files)
+        self.files, self.context = files, server_context(files)
         self.number, self.heard, self.lost, self.join = number, heard, lost, join
         self.answer = answer
         self.server: asyncio.Server | None = None
@@ -130,6 +130,15 @@ class Listener:
     async def stop(self) -> None:
         if self.server:
             self.server.close()
+        self._hang_up()
+
+    def renew_trust(self) -> None:
+        """The node's certificates are others now: whoever came by the old ones goes."""
+        self.context = server_context(self.files)
+        self.complaints.clear()
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         for writer in self.open:
             writer.close()
 

@@ -36,10 +36,12 @@ class Link:
         for task in self.tasks:
             task.cancel()
         self.tasks.clear()
+        self.follower = None
         self.manager.name, peer = self.membership.me.name, self.membership.peer
+        self.manager.alone, self.manager.publisher = peer is None, self.membership.publisher
         if peer is None:
             return
-        self.manager.alone, self.manager.peer_name = False, peer.name
+        self.manager.peer_name = peer.name
         self.tasks.append(asyncio.create_task(speak(self.files, peer, self.say)))
         if self.server:
             link = self.server.link_conninfo(peer.address, peer.store_port, self.files.secrets().vmrepl)

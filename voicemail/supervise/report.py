@@ -25,6 +25,8 @@ async def rows(link: Link, mine: dict[str, Any], detailed: bool) -> list[dict[st
             with suppress(ClusterError):
                 row |= await link.ask(QUESTION, PATIENCE)
         found.append(row | {"name": member.name, "here": False})
+    publisher = link.membership.publisher_number
+    found = [row | {"publisher": row["number"] == publisher} for row in found]
     return sorted(found, key=lambda row: int(row["number"]))
 
 
