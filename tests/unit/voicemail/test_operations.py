@@ -1,4 +1,5 @@
-"""docs/operations.md says what the code says; `python -m tests.unit.voicemail.test_operations` makes it so."""
+"""docs/operations.md says what the code says; `python -m tests.unit.voicemail.test_operations` makes it
+so."""
 
 from pathlib import Path
 

@@ -41,6 +41,7 @@ MESSAGE = Message(
     node=1,
 )
 SPEECH = file_ulaw(bytes(range(256)) * 100)
+SYLLABLE = file_ulaw(bytes(range(256)))
 
 
 def mailed(message: Message = MESSAGE, audio: bytes | None = SPEECH, user: User = ANNA) -> EmailMessage:
@@ -180,9 +181,9 @@ def test_there_are_64_payloads_and_some_encoded_words() -> None:
 @pytest.mark.parametrize("field", ["caller", "caller_name", "name", "extension"])
 def test_nothing_a_caller_or_user_chose_makes_a_header_or_a_recipient(payload: str, field: str) -> None:
     if field in ("caller", "caller_name"):
-        mail = mailed(replace(MESSAGE, **{field: payload}))
+        mail = mailed(replace(MESSAGE, **{field: payload}), SYLLABLE)
     else:
-        mail = mailed(user=replace(ANNA, **{field: payload}))
+        mail = mailed(MESSAGE, SYLLABLE, replace(ANNA, **{field: payload}))
     assert set(mail.keys()) == EXPECTED
     assert [a.addr_spec for a in mail["To"].addresses] == ["anna@example.com"]
     assert [p.get_content_type() for p in mail.walk()] == ["multipart/mixed", "text/plain", "audio/x-wav"]
