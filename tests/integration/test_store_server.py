@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from store.binaries import reachable, wheel_bindir
+from store.binaries import as_user, reachable, wheel_bindir
 from store.errors import ServerFailed
 from store.server import PostgresServer, ServerSettings, processes_in
 from tests.fakes.postgres import (
@@ -40,8 +40,16 @@ def test_it_starts_again_after_every_kind_of_death(server: RunningServer) -> Non
 
 def test_orphans_and_a_reused_process_number_do_not_stop_a_start(server: RunningServer) -> None:
     server.stop(signal.SIGKILL)
-    (server.settings.data / "postmaster.pid").write_text(f"{os.getppid()}\n{server.settings.data}\n0\n")
-    server.start()
+    lock = server.sockets / f".s.PGSQL.{server.settings.port}.lock"
+    assert lock.exists()
+    neighbour = subprocess.Popen([*as_user(server.user), "sleep", "60"])
+    try:
+        for left in (server.settings.data / "postmaster.pid", lock):
+            left.write_text(f"{neighbour.pid}\n{server.settings.data}\n0\n")
+        server.start()
+    finally:
+        neighbour.kill()
+        neighbour.wait()
     forgotten = server.process
     server.process = None  # its supervisor died, and it did not
     server.start()
