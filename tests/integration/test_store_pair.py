@@ -265,3 +265,34 @@ async def test_the_database_of_another_node_is_refused(pair: Pair) -> None:
             await wrong.users.all()
         with pytest.raises(StoreError, match="belongs to node 1"):
             await wrong.users.all()
+
+
+async def test_a_dead_peer_is_forgotten_and_a_new_one_copies_everything(pair: Pair) -> None:
+    one, _ = pair.stores
+    new = message(uuid7())
+    await one.messages.deposit(new, AUDIO)
+    await one.messages.mark(new.id, Mark.READ)
+    for replica in pair.replicas:
+        await replica.forget_peer()
+    assert await pair.replicas[0].slot_state() is None
+    server = pair.servers.nodes[1].server
+    with psycopg.connect(server.conninfo("postgres", "vm"), autocommit=True) as admin:
+        admin.execute("truncate message, message_event, outbox, message_state, outbox_open")
+    first, second = pair.servers.nodes
+    password = server.settings.passwords.vmrepl
+    link = first.server.link_conninfo("127.0.0.1", second.link.port, password)
+    assert await pair.replicas[0].ensure_subscription(link)
+    link = second.server.link_conninfo("127.0.0.1", first.link.port, password)
+    assert await pair.replicas[1].ensure_subscription(link)
+    await until(lambda: _ready(pair))
+    await pair.caught_up()
+    assert await pair.same()
+    [listed] = await pair.stores[1].messages.listing(new.mailbox_id)
+    assert listed.folder is Folder.SAVED
+    slot = await pair.replicas[0].slot_state()
+    assert slot and slot.active and not slot.lost
+
+
+async def _ready(pair: Pair) -> bool:
+    state = await pair.replicas[1].subscription_state()
+    return bool(state and state.ready and state.running)
