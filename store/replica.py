@@ -226,6 +226,15 @@ class Replica:
         """Of each table, those derived here too, to compare the nodes; see compare.digests."""
         return await compare.digests(self.conninfo, tables, audio)
 
+    async def conflicts(self) -> int:
+        """Users whose extension belongs to another one, since a split."""
+        [[count]] = await self._connections.query(
+            "select count(*) from public.user_account u where not u.deleted and exists"
+            " (select 1 from public.user_account o"
+            " where o.extension = u.extension and not o.deleted and o.id < u.id)"
+        )
+        return int(count)
+
     async def _create(self, link: str) -> None:
         """A slot at the peer, and a subscription that does not use it yet.
 

@@ -21,6 +21,7 @@ import structlog
 from store.postgres import PostgresStore
 from voicemail import control, programs
 from voicemail.cluster.answering import Answering
+from voicemail.cluster.follower import ago, merged
 from voicemail.cluster.join import Admission
 from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener
 from voicemail.cluster.keeper import Keeper, Program, end_leftovers
@@ -164,23 +165,20 @@ class Node:
             schema=self.database.schema,
             clock=time.time(),
             awake=self.manager.awake,
+            delivered_ago=ago(following.delivered_at, now),
         )
 
     # ---- how we are
 
     def _health(self, now: float) -> Health:
         self.workers.look()
-        peer = self.link.peer()
         ready = bool(self.workers.up) and self.crew["edge"].running
         self.answering = self.answering.seen(ready, self.manager.status, now)
         return Health(
             ready=ready,
             calls_work=not self.crew.failed(("edge", "workers"), now) and self.answering.works(now),
             duties_work=self._duties_work(now),
-            merged=self.server is None
-            or bool(
-                self.link.following.receiving and self.link.following.delivered and peer and peer.delivered
-            ),
+            merged=self.server is None or merged(self.link.following, self.manager.hearing, now),
         )
 
     def _duties_work(self, now: float) -> bool:

@@ -1,32 +1,34 @@
 """Keeps the two databases linked: subscribes, and switches whether deposits wait for the peer.
 
 Looks twice a second, and at once when the link to the peer changes. Losing the peer and its return
-need no action on data: only the switch changes. `wanted` decides it; the rest acts.
+need no action on data: only the switch changes. `wanted` decides it; the rest acts. A node that has no
+subscription, or whose peer no longer keeps for it what it missed, makes a new one and copies what it
+lacks; that may take minutes, beside the looking.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any
 
 import structlog
 
 from store.errors import StoreError
-from store.replica import PeerState, Replica
+from store.replica import PeerState, Replica, SlotState, SubscriptionState
+from voicemail.cluster.hearing import Hearing
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.secrets import Member
 
 log = structlog.get_logger()
 
 LOOK = 0.5
-
-
-class Link(Protocol):
-    """What the follower asks the node."""
-
-    def said(self) -> KeepAlive | None:
-        """The peer's last keep-alive; None while it is silent."""
+STUCK = 3.0
+"""Seconds without rows from a peer that is there, until it is asked whether it still keeps them for us."""
+COUNT = 10.0
+"""Seconds between two counts of what is counted in whole tables."""
+MARKS = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +38,26 @@ class Following:
     database: bool = False
     """This node's own database answers."""
     subscribed: bool = False
+    """Linked to the peer, with everything that the peer had then."""
     receiving: bool = False
     """The peer's rows arrive here."""
     delivered: bool = False
-    """The peer has on disk all that was written here."""
+    """The peer has on disk all that was written here, but for the last moment's."""
+    delivered_at: float | None = None
+    """The moment (monotonic seconds) until which the peer has on disk all that was written here."""
     synchronous: bool = False
     lag: int | None = None
     single_copies: int | None = None
+    retained: int | None = None
+    """Bytes of log kept for the peer; None when it never subscribed."""
+    room: int | None = None
+    """How many bytes more can be written before the peer's rows are no longer kept for it."""
+    lost: bool = False
+    """They are not: the peer copies what it lacks when it is back."""
+    conflicts: int | None = None
+    """Extensions that two users have since a split; see `voicemail cluster conflicts`."""
+    apply_errors: int | None = None
+    """Failures to apply the peer's rows, since ever."""
 
 
 def wanted(peer: KeepAlive | None, state: PeerState) -> bool:
@@ -51,10 +66,45 @@ def wanted(peer: KeepAlive | None, state: PeerState) -> bool:
     return peer is not None and peer.database and state.caught_up
 
 
-def may_subscribe(publisher: bool, peer: KeepAlive | None) -> bool:
-    """The publisher subscribes first; the other node then copies what is there, so that nothing
-    written in between is lost (a row written before the slot exists would never be sent)."""
-    return peer is not None and peer.database and (publisher or peer.subscribed)
+def merged(following: Following, hearing: Hearing, now: float) -> bool:
+    """Whether both nodes have on disk all that either took before they heard of each other again. Each tells
+    until which moment the other has its rows; both moments must be after the end of the last silence."""
+    peer = hearing.recent(now)
+    if peer is None or not following.receiving or following.delivered_at is None:
+        return False
+    if (
+        peer.delivered_ago is None and not peer.delivered
+    ):  # a node of the release before says `delivered` only
+        return False
+    theirs = hearing.at - (peer.delivered_ago or 0.0)
+    return min(theirs, following.delivered_at) >= hearing.calm
+
+
+def ago(moment: float | None, now: float) -> float | None:
+    """For the keep-alive: moments are of one machine's clock."""
+    return None if moment is None else round(now - moment, 3)
+
+
+class Delivery:
+    """Works out `Following.delivered_at`, from how far our log was at each look and how far the peer is."""
+
+    def __init__(self) -> None:
+        self.until: float | None = None
+        self._marks: list[tuple[float, int]] = []
+        self._apart = 0.0
+
+    def seen(self, at: float, written: int, flushed: int) -> float | None:
+        """All that was written before `at` lies before `written` in our log. The moment, if one is known."""
+        if not self._marks or at - self._marks[-1][0] >= self._apart:
+            self._marks.append((at, written))
+        while self._marks and self._marks[0][1] <= flushed:
+            self.until = self._marks.pop(0)[0]
+        if len(self._marks) > MARKS:  # far behind: every second one will do
+            del self._marks[1::2]
+            self._apart = 2 * self._apart or 2 * LOOK
+        elif not self._marks:
+            self._apart = 0.0
+        return self.until
 
 
 class Follower:
@@ -66,7 +116,12 @@ class Follower:
         self.conninfo, self.number, self.peer, self.link, self.said = conninfo, number, peer, link, said
         self.state = Following()
         self._wake = asyncio.Event()
-        self._trouble = ""
+        self._trouble: dict[str, str] = {}
+        self._delivery = Delivery()
+        self._linked = False
+        self._received = self._counted = float("-inf")
+        self._conflicts: int | None = None
+        self._linking: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
         """Look now: the link to the peer changed."""
@@ -74,39 +129,82 @@ class Follower:
 
     async def run(self) -> None:
         async with Replica.open(self.conninfo, self.number, self.peer.number) as replica:
-            while True:
-                self._wake.clear()
-                try:
-                    self.state = await self._look(replica)
-                    self._tell("")
-                except StoreError as error:
-                    self.state = Following()
-                    self._tell(str(error))
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(LOOK):  # wait_for may swallow a cancellation (Python 3.11)
-                        await self._wake.wait()
+            try:
+                while True:
+                    self._wake.clear()
+                    try:
+                        self.state = await self._look(replica)
+                        self._tell("Replication cannot be followed.")
+                    except StoreError as error:
+                        self.state = Following()
+                        self._tell("Replication cannot be followed.", str(error))
+                    with suppress(TimeoutError):
+                        async with asyncio.timeout(LOOK):  # wait_for may swallow a cancellation (3.11)
+                            await self._wake.wait()
+            finally:
+                if self._linking:
+                    self._linking.cancel()
+                    await asyncio.wait({self._linking}, timeout=1.0)
 
     async def _look(self, replica: Replica) -> Following:
-        peer = self.said()
+        now, peer = time.monotonic(), self.said()
         state = await replica.peer_state()
         want = wanted(peer, state)
         await replica.switch_synchronous(want)
-        incoming = await replica.subscription_state()
-        if incoming is None and may_subscribe(self.number == 1, peer):
-            await replica.ensure_subscription(self.link)
-            incoming = await replica.subscription_state()
+        incoming, slot = await replica.subscription_state(), await replica.slot_state()
+        receiving = incoming is not None and incoming.enabled and incoming.running and incoming.ready
+        if receiving or peer is None or not peer.database:
+            self._received = now
+        if peer and peer.database:
+            self._keep_linked(replica, incoming, now)
+        if now - self._counted > COUNT:
+            self._conflicts, self._counted = await replica.conflicts(), now
         single = await (replica.clear_single_copies() if want else replica.single_copies())
+        moment = self._delivery.seen(now, state.written, state.flushed)
         return Following(
             database=True,
-            subscribed=incoming is not None,
-            receiving=incoming is not None and incoming.running and incoming.ready,
-            delivered=state.caught_up,
+            subscribed=incoming is not None and incoming.enabled,
+            receiving=receiving,
+            delivered=state.caught_up and moment is not None,
+            delivered_at=moment,
             synchronous=want,
             lag=state.lag,
             single_copies=single,
+            conflicts=self._conflicts,
+            apply_errors=incoming.errors if incoming else None,
+            **_kept(slot),
         )
 
-    def _tell(self, trouble: str) -> None:
-        if trouble and trouble != self._trouble:
-            log.warning("Replication cannot be followed.", why=trouble)
-        self._trouble = trouble
+    def _keep_linked(self, replica: Replica, incoming: SubscriptionState | None, now: float) -> None:
+        """Have the subscription made, completed or replaced where it needs to be; one try at a time."""
+        whole = self._linked and incoming is not None and incoming.enabled
+        if (whole and now - self._received < STUCK) or (self._linking and not self._linking.done()):
+            return
+        self._received = now  # the next try comes after as long a time
+        self._linking = asyncio.create_task(self._link(replica))
+
+    async def _link(self, replica: Replica) -> None:
+        try:
+            incoming = await replica.subscription_state()
+            if incoming and incoming.enabled and await replica.slot_is_lost(self.link):
+                log.warning(
+                    "The other node no longer keeps what this one missed; it is copied.", peer=self.peer.name
+                )
+                await replica.drop_subscription()
+            await replica.ensure_subscription(self.link)
+            self._linked = True
+            self._tell("The other node cannot be subscribed to.")
+        except Exception as error:  # whatever it is, it is tried again; other texts may hold a password
+            why = str(error) if isinstance(error, StoreError) else type(error).__name__
+            self._tell("The other node cannot be subscribed to.", why)
+
+    def _tell(self, what: str, why: str = "") -> None:
+        if why and why != self._trouble.get(what):
+            log.warning(what, why=why)
+        self._trouble[what] = why
+
+
+def _kept(slot: SlotState | None) -> dict[str, Any]:
+    if slot is None:
+        return {}
+    return {"retained": slot.retained, "room": slot.left, "lost": slot.lost}

@@ -51,5 +51,8 @@ def look(
         receiving=following.receiving if following else None,
         synchronous=following.synchronous if following else False,
         lag=said.lag,
+        retained=following.retained if following else None,
+        slot_lost=following.lost if following else False,
+        apply_errors=following.apply_errors if following else None,
         single_copies=said.single_copies,
     )
