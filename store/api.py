@@ -121,6 +121,9 @@ class Outbox(Protocol):
         """Have the administrator told by mail. That an alarm stands (or happened) is told at most once an
         hour by each node, that it is over once after each."""
 
+    async def standing(self) -> Sequence[str]:
+        """Alarms of which this node has told last that they stand."""
+
     async def next_due(self) -> datetime | None:
         """When the first postponed item comes up; None when nothing is postponed."""
 

@@ -302,6 +302,12 @@ class MemoryOutbox:
         self._state.tell("outbox")
         return Told.WRITTEN
 
+    async def standing(self) -> Sequence[str]:
+        self._state.check()
+        told = [Notice.read(i.payload) for i in self._state.outbox.values() if i.kind is Work.ALARM]
+        last = {notice.alarm: notice.state for notice in told}
+        return sorted(name for name, state in last.items() if state == "raised")
+
     async def next_due(self) -> datetime | None:
         times = [until for item in self._open() if (until := self._tries(item).until)]
         return min(times, default=None)

@@ -27,6 +27,12 @@ WAITING = """
 select kind, count(*), count(*) filter (where attempts > 0)
   from public.outbox_due where kind = any(%s) group by 1"""
 ALARM = "select public.write_alarm(%s, %s::smallint, %s::jsonb, %s)"
+STANDING = """
+select alarm from (
+  select distinct on (payload->>'alarm') payload->>'alarm' as alarm, payload->>'state' as state
+    from public.outbox where kind = 'alarm' and node = %s
+   order by payload->>'alarm', created desc, id desc) last
+ where state = 'raised' order by alarm"""
 KINDS = [kind.value for kind in Work]
 
 
@@ -65,6 +71,9 @@ class PostgresOutbox:
         payload = json.dumps({key: clean(value) for key, value in asdict(notice).items()})
         [[told]] = await self._connections.query(ALARM, (uuid7(), self._node, payload, now))
         return Told(told)
+
+    async def standing(self) -> Sequence[str]:
+        return [name for (name,) in await self._connections.query(STANDING, (self._node,))]
 
     async def next_due(self) -> datetime | None:
         [[moment]] = await self._connections.query(NEXT_DUE, (KINDS,))

@@ -399,6 +399,16 @@ async def test_an_alarm_is_told_once_an_hour_and_once_that_it_is_over(store: Sto
     assert len(await told(store)) == 4
 
 
+async def test_alarms_that_stand_are_those_told_last_as_raised(store: Store) -> None:
+    await store.agree(2)
+    said = [notice(), notice(alarm="other"), notice("happened", "split"), notice("cleared")]
+    for minute, one in enumerate(said):
+        assert await store.outbox.alarm(one, NOON + timedelta(minutes=minute)) is Told.WRITTEN
+    assert list(await store.outbox.standing()) == ["other"]
+    assert await store.outbox.alarm(notice(), NOON + timedelta(minutes=61)) is Told.WRITTEN
+    assert list(await store.outbox.standing()) == ["disk_full", "other"]
+
+
 async def test_what_was_agreed_never_goes_back(store: Store) -> None:
     assert await store.agree(2) == 2
     assert await store.agree(1) == 2

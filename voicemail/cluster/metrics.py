@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from voicemail.cluster.alarms import KINDS
+from voicemail.cluster.alarm_kinds import KINDS
 from voicemail.cluster.roles import Status
 from voicemail.cluster.snapshot import Snapshot
 

@@ -21,7 +21,8 @@ from store.api import Store
 from store.errors import StoreError
 from store.features import agreed
 from store.model import Notice, Told, Work
-from voicemail.cluster.alarms import Alarm, Memory, Severity, State, judge
+from voicemail.cluster.alarm_kinds import BY_NAME, Severity
+from voicemail.cluster.alarms import Alarm, Memory, State, judge
 from voicemail.cluster.manager import Change
 from voicemail.cluster.metrics import NodeMetrics
 from voicemail.cluster.snapshot import Snapshot
@@ -34,6 +35,7 @@ SELDOM = 5
 """Looks after which what costs more is looked at: spool, outbox, the edge's counters."""
 AGAIN = 30.0
 """Seconds to the next try to have an alarm mailed, or to serve metrics."""
+BEFORE = "told before this server was started again"
 OLD = 3600.0
 """Seconds after which something that happened is not worth a mail any more."""
 
@@ -47,6 +49,10 @@ class Letters:
 
     def add(self, alarm: Alarm) -> None:
         self.waiting[alarm.kind.name] = alarm
+        self.hurry()
+
+    def hurry(self) -> None:
+        """What was in the way is gone: all that waits is due."""
         self._next = float("-inf")
 
     def due(self, now: float) -> list[Alarm]:
@@ -121,6 +127,7 @@ class Watch:
         self._edge: Mapping[str, int] = {}
         self._serve_at = float("-inf")
         self._told = ""
+        self._recalled = False
 
     async def run(self) -> None:
         """Until cancelled. Metrics are served until the process ends: to stop their server takes half a
@@ -196,6 +203,7 @@ class Watch:
             return
         with suppress(StoreError):
             await self._agree(snapshot)
+            await self._recall(snapshot.wall)
             for alarm in self.letters.due(snapshot.now):
                 told = await self._store.outbox.alarm(
                     notice(alarm, snapshot.name, self.config.alarm.mail_to), datetime.now(UTC)
@@ -208,7 +216,17 @@ class Watch:
         version = agreed(snapshot.schema, [snapshot.peer.schema] if snapshot.peer else [])
         if version > self._agreed:
             self._agreed = await self._store.agree(version)
+            self.letters.hurry()
             log.info("All nodes have this schema; what came with it is used.", schema=self._agreed)
+
+    async def _recall(self, now: float) -> None:
+        """What this node told to stand before it was started again is told to be over, once it is."""
+        if self._recalled or not self.config.alarm.mail_to:
+            return
+        standing = [BY_NAME[name] for name in await self._store.outbox.standing() if name in BY_NAME]
+        self._recalled = True
+        told = {kind.name: Alarm(kind, State.RAISED, BEFORE, now) for kind in standing if kind.holds}
+        self.memory = replace(self.memory, raised={**told, **self.memory.raised})
 
 
 LEVELS: Mapping[Severity, str] = {

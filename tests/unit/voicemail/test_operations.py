@@ -3,12 +3,12 @@ so."""
 
 from pathlib import Path
 
-from voicemail.cluster import alarms, metrics
+from voicemail.cluster import alarm_kinds, metrics
 
 PAGE = Path(__file__).parents[3] / "docs/operations.md"
 
 
-TABLES = {"alarms": alarms.table(), "metrics": metrics.table()}
+TABLES = {"alarm_kinds": alarm_kinds.table(), "metrics": metrics.table()}
 
 
 def made(text: str) -> str:

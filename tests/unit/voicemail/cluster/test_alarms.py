@@ -7,13 +7,14 @@ from typing import Any
 import pytest
 
 from store.model import Work
-from voicemail.cluster.alarms import BY_NAME, KINDS, TAKEOVER, Memory, State, by_itself, judge, table
+from voicemail.cluster.alarm_kinds import BY_NAME, KINDS, TAKEOVER, table
+from voicemail.cluster.alarms import Memory, State, by_itself, judge
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.manager import Change
 from voicemail.cluster.roles import RULES, Status
 from voicemail.cluster.snapshot import Snapshot
 
-PEER = KeepAlive(2, Status.SECONDARY, 2, schema=2)
+PEER = KeepAlive(2, Status.SECONDARY, 2, schema=2, workers=4)
 OTHER = replace(PEER, status=Status.PRIMARY)
 CALM = Snapshot(
     now=1000.0,
@@ -65,6 +66,14 @@ STANDING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("no_primary", {"status": Status.SECONDARY}, {}),
     ("critical_service_down", {"failed": ("primary",)}, {}),
     ("critical_service_down", {"status": Status.NOT_FUNCTIONING, "because": "x", "peer": OTHER}, {}),
+    ("no_server_takes_calls", {"taking_calls": False, "peer": None}, {}),
+    ("no_server_takes_calls", {"taking_calls": False, "peer": replace(PEER, taking_calls=False)}, {}),
+    ("no_server_takes_calls", {"taking_calls": False, "peer": replace(PEER, status=Status.DEACTIVATED)}, {}),
+    ("no_server_takes_calls", {"status": Status.DEACTIVATED, "peer": None}, {}),
+    ("no_server_takes_calls", {"workers": 0, "peer": replace(PEER, workers=0)}, {}),
+    ("no_server_takes_calls", {"taking_calls": False, "peer": None, "peer_name": ""}, {}),
+    ("peer_impaired", {"peer": replace(PEER, status=Status.NOT_FUNCTIONING)}, {}),
+    ("peer_impaired", {"peer": replace(PEER, database=False, duties_work=False)}, {}),
     ("disk_full", {"disk_free": 199 * 10**6, "disk_size": 10**9}, {}),
     ("disk_close_to_capacity", {"disk_free": 99 * 10**9}, {"disk_free": 121 * 10**9}),
     (
@@ -168,6 +177,22 @@ def test_a_server_that_is_alone_misses_nobody() -> None:
     node = Watched()
     node.looks(120, peer_name="", peer=None, receiving=None)
     assert node.told == []
+
+
+@pytest.mark.parametrize("peer", [None, replace(PEER, taking_calls=False)])
+def test_one_server_that_takes_calls_is_enough(peer: KeepAlive | None) -> None:
+    node = Watched()
+    node.looks(60, peer=peer)
+    node.looks(60, peer=PEER, taking_calls=False)
+    assert "no_server_takes_calls" not in {name for name, _ in node.told}
+
+
+def test_a_cluster_that_is_being_started_is_not_told_to_refuse_calls() -> None:
+    node = Watched()
+    node.looks(8, status=Status.STARTING, workers=0, peer=None, sought=False)
+    node.looks(8, status=Status.STARTING, workers=0, peer=None)
+    node.looks(8, status=Status.PRIMARY, workers=1)
+    assert "no_server_takes_calls" not in {name for name, _ in node.told}
 
 
 def test_an_external_database_is_not_replicated() -> None:

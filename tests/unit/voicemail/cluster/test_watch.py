@@ -15,7 +15,8 @@ from sip.edge_control import EdgeControl
 from store.memory import MemoryStore
 from store.model import Notice, OutboxItem, Told, Work
 from voicemail.cluster import metrics
-from voicemail.cluster.alarms import BY_NAME, Alarm, State
+from voicemail.cluster.alarm_kinds import BY_NAME
+from voicemail.cluster.alarms import Alarm, State
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.manager import Change
 from voicemail.cluster.roles import Status
@@ -26,7 +27,7 @@ from voicemail.config import Config, Mail, Metrics, Node
 from voicemail.primary.alarm_mail import alarm_mail
 from voicemail.primary.mail import NoAddress
 
-PEER = KeepAlive(2, Status.SECONDARY, 2, schema=2)
+PEER = KeepAlive(2, Status.SECONDARY, 2, schema=2, workers=4)
 STARTED = Change(0.0, Status.STARTING, Status.STARTING, "it was started", 1)
 
 
@@ -38,14 +39,20 @@ class Ward:
         self.store.state.schema = 1
         self.history = [STARTED]
         self.state = Snapshot(
-            wall=1.8e9, name="vm1", peer_name="vm2", status=Status.PRIMARY, peer=PEER, database=True, schema=2
-        )
+            wall=1.8e9, name="vm1", peer_name="vm2", status=Status.PRIMARY, peer=PEER, database=True,
+            schema=2, workers=4,
+        )  # fmt: skip
+        self.folder = folder
+        self.start()
+
+    def start(self) -> None:
+        """As after a start of the node, with the store as it was."""
         config = Config(
-            node=Node(name="vm1", address="127.0.0.1", directory=str(folder)),
+            node=Node(name="vm1", address="127.0.0.1", directory=str(self.folder)),
             alarm=AlarmSettings(mail_to="ops@example.org"),
             metrics=Metrics(port=0),
         )
-        edge = EdgeControl(folder)
+        edge = EdgeControl(self.folder)
         self.watch = Watch(config, lambda: self.state, lambda: self.history, self.store, edge)
 
     async def look(self, seconds: float = 1.0, **changes: Any) -> Snapshot:
@@ -79,7 +86,7 @@ async def test_what_the_older_peer_could_not_take_is_mailed_when_it_can(ward: Wa
     for _ in range(40):
         await ward.look(peer=old, failed=("primary",))
     assert ward.mails() == [] and ward.store.state.schema == 1
-    await ward.look(AGAIN, peer=PEER)
+    await ward.look(peer=PEER)
     assert ward.store.state.schema == 2
     assert ward.mails() == ["critical_service_down raised"]
 
@@ -100,6 +107,21 @@ async def test_a_database_that_is_away_gets_the_mail_later(ward: Ward) -> None:
     ward.store.state.away = False
     await ward.look(AGAIN)
     assert ward.mails() == ["critical_service_down raised"]
+
+
+async def test_what_stood_before_a_start_is_told_to_be_over(ward: Ward) -> None:
+    await ward.look()
+    await ward.look(failed=("edge",))
+    ward.start()
+    for _ in range(5):
+        await ward.look(failed=("edge",))
+    for _ in range(12):
+        await ward.look(failed=())
+    assert ward.mails() == ["critical_service_down raised", "critical_service_down cleared"]
+    ward.start()
+    for _ in range(12):
+        await ward.look()
+    assert len(ward.mails()) == 2
 
 
 async def test_a_watch_that_fails_goes_on(ward: Ward) -> None:
