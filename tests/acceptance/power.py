@@ -1,0 +1,197 @@
+"""The power of both servers goes at one moment, while people leave messages: what was confirmed is on disk.
+
+    unshare --mount .venv/bin/python -m tests.acceptance.power
+
+Each node has a disk of its own (disks.py) that keeps what was fsynced and loses the rest; a file beside the
+messages that nobody fsyncs shows that it does. `--mount`, because a disk whose power was cut can be mounted
+anew only when nobody else, in a mount namespace made meanwhile, has it mounted still.
+"""
+
+import asyncio
+import json
+import random
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+from store.ids import uuid7
+from store.model import User
+from store.server import STOP_FAST
+from tests.acceptance import scene
+from tests.acceptance.callers import Callers
+from tests.acceptance.conftest import ended
+from tests.acceptance.disks import Disk
+from tests.fakes.sip_pool import noise
+from voicemail import pins, programs
+from voicemail.secrets import NodeFiles
+from voicemail.tour.local import LocalCluster, LocalNode
+
+MAILBOXES = ("2201", "2202", "2203")
+PER_SECOND = 3.0
+CONTROL = b"nobody fsyncs this" * 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Two nodes on disks of their own."""
+
+    cluster: LocalCluster
+    disks: tuple[Disk, Disk]
+
+
+@asynccontextmanager
+async def cluster_on_disks(home: Path) -> AsyncIterator[Place]:
+    plan = scene.plan(home / "power", workers=2)
+    async with AsyncExitStack() as stack:
+        cluster = LocalCluster(plan)
+        one, two = (Disk(home / f"vm{node.number}.image", node.config.directory) for node in cluster.nodes)
+        for disk in (one, two):
+            stack.callback(disk.unmount)
+            disk.mount()
+        stack.push_async_callback(ended, cluster)
+        await cluster.start()
+        yield Place(cluster, (one, two))
+
+
+async def people(cluster: LocalCluster) -> dict[str, UUID]:
+    """Mailboxes known on both nodes."""
+    first, second = cluster.nodes
+    async with first.store() as here, second.store() as there:
+        for extension in MAILBOXES:
+            user = User(uuid7(), extension, extension, "", pin_hash=pins.hashed(scene.PIN))
+            await here.users.add(user)
+            await here.users.set_greeting(user.id, noise(0.3, 5))
+        await scene.seen("the users on both nodes", lambda: there.users.get(user.id), 5)
+        found = [await here.users.by_extension(extension) for extension in MAILBOXES]
+        return {user.extension: user.id for user in found if user}
+
+
+async def cut_power(place: Place) -> None:
+    """Every process stops, both disks are gone, then every process. Who stands still confirms nothing that
+    comes too late for its disk."""
+    for disk in place.disks:
+        (disk.place / "control").write_bytes(CONTROL)
+    pids = [pid for node in place.cluster.nodes for pid in scene.tree(node)]
+    scene.send(pids, signal.SIGSTOP)
+    for disk in place.disks:
+        disk.cut_power()
+    for node in place.cluster.nodes:
+        await node.kill()
+    await scene.gone(pids)
+    for disk in place.disks:
+        disk.unmount()
+        disk.mount()
+
+
+def forgot(disk: Disk) -> bool:
+    """Whether what nobody fsynced is lost."""
+    control = disk.place / "control"
+    return not control.exists() or control.read_bytes() != CONTROL
+
+
+def on_two_disks(node: LocalNode) -> set[UUID]:
+    """Messages whose deposit this node called done with two copies, by its log, which is on no such disk."""
+    told = set()
+    for line in node.log.read_text().splitlines():
+        with suppress(ValueError):
+            said = json.loads(line)
+            if said.get("event") == "message deposited" and said["copies"] == 2:
+                told.add(UUID(said["message_id"]))
+    return told
+
+
+async def held(node: LocalNode, boxes: dict[str, UUID]) -> dict[UUID, str]:
+    """The messages of this node's database and their callers."""
+    async with node.store() as store:
+        listings = [await store.messages.listing(box) for box in boxes.values()]
+    return {message.id: message.caller for listing in listings for message in listing}
+
+
+async def held_alone(node: LocalNode, boxes: dict[str, UUID]) -> set[UUID]:
+    """The same, of the database alone: nothing comes from the spool or the other node."""
+    server = programs.database(node.config, NodeFiles(node.config))
+    await asyncio.to_thread(server.prepare)
+    with node.log.open("ab") as log:
+        process = await asyncio.create_subprocess_exec(*server.argv(), env=server.environment(), stderr=log)
+    try:
+        await asyncio.to_thread(server.wait_ready)
+        return set(await held(node, boxes))
+    finally:
+        with suppress(ProcessLookupError):
+            process.send_signal(STOP_FAST)
+        await process.wait()
+
+
+async def leave_messages(cluster: LocalCluster) -> tuple[Callers, asyncio.Task[None]]:
+    """At both edges, until the task is cancelled."""
+    edges = [("127.0.0.1", node.config.sip.port) for node in cluster.nodes]
+    callers = Callers((edges[0], edges[1]), MAILBOXES)
+    flood = asyncio.create_task(callers.flood(1000, PER_SECOND))
+    await asyncio.sleep(random.uniform(6.0, 7.0))
+    return callers, flood
+
+
+async def lost_nothing(nodes: Iterable[LocalNode], boxes: dict[str, UUID], told: set[UUID]) -> None:
+    there = await asyncio.gather(*(held_alone(node, boxes) for node in nodes))
+    missing = [told - held for held in there]
+    assert not any(missing), f"lost on vm1 and vm2, though told to be on two disks: {missing}"
+
+
+async def hold(nodes: Iterable[LocalNode], boxes: dict[str, UUID], confirmed: set[str]) -> int:
+    """Both nodes come to hold every confirmed call once; how many messages there are."""
+    counted: list[Counter[str]] = []
+
+    async def all_there() -> bool:
+        counted[:] = [Counter((await held(node, boxes)).values()) for node in nodes]
+        return all(confirmed <= set(one) for one in counted)
+
+    await scene.seen("every confirmed message on both nodes", all_there, 10)
+    assert max(counted[0].values()) == max(counted[1].values()) == 1, counted
+    return len(counted[0])
+
+
+async def trial(home: Path) -> str:
+    """What was seen, in a line."""
+    async with cluster_on_disks(home) as place:
+        nodes = place.cluster.nodes
+        boxes = await people(place.cluster)
+        callers, flood = await leave_messages(place.cluster)
+        await cut_power(place)
+        began, confirmed = time.monotonic(), callers.of("confirmed")
+        flood.cancel()
+        await asyncio.gather(flood, return_exceptions=True)
+        assert all(map(forgot, place.disks)), "these disks lose nothing, so this test shows nothing"
+        told = set.union(*map(on_two_disks, nodes))
+        assert len(confirmed) >= 4 and len(told) >= 4, (confirmed, told)
+        await lost_nothing(nodes, boxes, told)
+        await asyncio.gather(*(node.start() for node in nodes))
+        await place.cluster.in_service()
+        took = time.monotonic() - began
+        there = await hold(nodes, boxes, confirmed)
+    return (
+        f"power cut: {len(confirmed)} calls confirmed, {len(told)} messages told to be on two disks, "
+        f"{there} there; both in service again {took:.1f} s after the cut"
+    )
+
+
+def main() -> None:
+    home = Path(tempfile.mkdtemp(prefix="tandem-power-", dir="/tmp"))
+    home.chmod(0o755)
+    try:
+        sys.stdout.write(asyncio.run(trial(home)) + "\n")
+    except BaseException:
+        sys.stderr.write(f"kept for a look: {home}\n")
+        raise
+    shutil.rmtree(home)
+
+
+if __name__ == "__main__":
+    main()
