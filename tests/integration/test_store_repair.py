@@ -1,0 +1,197 @@
+"""A node that cannot catch up by replication alone: it was away for longer than its peer keeps what
+it missed, or its copying was cut off. It comes back by itself, while both nodes take messages."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from store.compare import digests
+from store.errors import Unavailable
+from store.ids import uuid7
+from store.model import Mark, User
+from store.postgres import PostgresStore
+from tests.fakes.pair import Node, Pair, Servers, open_pair, running_servers
+from tests.fakes.store_contract import FAR, message, user
+from voicemail.cluster.follower import Follower
+from voicemail.cluster.keepalive import KeepAlive
+from voicemail.cluster.roles import Status
+from voicemail.secrets import Member
+
+AUDIO = bytes(range(256)) * 312  # 80 kB
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[Servers]:
+    with running_servers(max_slot_wal_keep_size="1MB") as both:
+        yield both
+
+
+@pytest.fixture
+async def pair(servers: Servers) -> AsyncIterator[Pair]:
+    servers.clean()
+    async with open_pair(servers) as both:
+        yield both
+        for replica in both.replicas:
+            await replica.forget_peer()
+
+
+def admin(node: Node) -> psycopg.Connection:
+    return psycopg.connect(node.server.conninfo("postgres", "vm"), autocommit=True)
+
+
+def link_of(pair: Pair, node: int) -> str:
+    me, peer = pair.servers.nodes[node], pair.servers.nodes[1 - node]
+    password = peer.server.settings.passwords.vmrepl
+    return me.server.link_conninfo("127.0.0.1", peer.link.port, password)
+
+
+@asynccontextmanager
+async def followed(pair: Pair) -> AsyncIterator[list[Follower]]:
+    """Both nodes as they watch over replication, each hearing the other."""
+    followers = []
+    for node in (0, 1):
+        said = KeepAlive(2 - node, Status.PRIMARY, 1)
+        conninfo = pair.servers.nodes[node].server.conninfo("postgres", "vm")
+        peer = Member(2 - node, "peer", "127.0.0.1", 1, 1, 1)
+        followers.append(Follower(conninfo, node + 1, peer, link_of(pair, node), lambda said=said: said))
+    running = [asyncio.create_task(follower.run()) for follower in followers]
+    try:
+        yield followers
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running)
+
+
+async def work_alone(pair: Pair, ann: User, shared: UUID) -> None:
+    """Rows of every kind on both sides, some of them about the same things."""
+    for store in pair.stores:
+        box = await store.users.get(ann.id)
+        assert box
+        for _ in range(30):
+            await store.messages.deposit(message(ann.id), AUDIO, wait=0.01)
+        await store.messages.mark(shared, Mark.READ if store.node == 1 else Mark.DELETE)
+        await store.users.add(user(f"20{store.node}", name=f"made by {store.node}"))
+        await store.users.add(user("300", name=f"made by {store.node}"))
+        await store.users.change(replace(box, name=f"changed by {store.node}"))
+        await store.users.set_greeting(ann.id, b"greeting of %d" % store.node)
+        await store.sign_ins.unlock(ann.id)
+        for item in await store.outbox.due(FAR, 1, 20):
+            await store.outbox.done(item, f"by {store.node}", 1)
+
+
+def lose_slots(pair: Pair) -> None:
+    """More log than is kept, on both nodes."""
+    for node in pair.servers.nodes:
+        with admin(node) as server:
+            for _ in range(4):
+                server.execute("select pg_logical_emit_message(true, 'x', 'x')")
+                server.execute("select pg_switch_wal()")
+            server.execute("checkpoint")
+            [state] = server.execute("select wal_status from pg_replication_slots").fetchall()
+            assert state == ("lost",)
+
+
+async def deposit_all_the_time(store: PostgresStore, box: UUID) -> None:
+    while True:
+        await store.messages.deposit(message(box), AUDIO, wait=0.5)
+        await asyncio.sleep(0.02)
+
+
+async def linked(followers: list[Follower], timeout: float = 40.0) -> None:
+    async with asyncio.timeout(timeout):
+        while not all(f.state.receiving and f.state.delivered and f.state.synchronous for f in followers):  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+
+
+async def test_after_being_away_for_too_long_both_nodes_become_whole_while_messages_come_in(
+    pair: Pair,
+) -> None:
+    one, two = pair.stores
+    ann, shared = user("1001", name="Ann"), message(uuid7())
+    await one.users.add(ann)
+    await one.messages.deposit(shared, AUDIO)
+    await pair.caught_up()
+    pair.servers.cut()
+    for replica in pair.replicas:
+        await replica.switch_synchronous(False)
+    await work_alone(pair, ann, shared.id)
+    lose_slots(pair)
+    pair.servers.join()
+    loads = [asyncio.create_task(deposit_all_the_time(store, ann.id)) for store in pair.stores]
+    async with followed(pair) as followers:
+        await linked(followers)
+        for load in loads:
+            load.cancel()
+        await asyncio.wait(loads)
+        await pair.caught_up()
+        assert not any(follower.state.lost for follower in followers)
+    assert await pair.same()
+    assert await one.messages.listing(ann.id) == await two.messages.listing(ann.id)
+    assert len(await one.messages.listing(ann.id)) > 60
+    for store in pair.stores:
+        kept = await store.users.get(ann.id)
+        assert kept and kept.name == "changed by 2"
+        assert await store.users.greeting(ann.id) == b"greeting of 2"
+    for number, node in enumerate(pair.servers.nodes, 1):
+        with admin(node) as server:  # what came from the peer bears an origin, so it was not sent back
+            found = server.execute(
+                "select count(*) filter (where (pg_xact_commit_timestamp_origin(xmin)).roident = 0), count(*)"
+                " from public.message where node <> %s",
+                (number,),
+            ).fetchone()
+            assert found and found[0] == 0 and found[1] >= 30
+
+
+async def test_a_copy_that_was_cut_off_goes_on_and_until_then_nothing_counts_as_delivered(pair: Pair) -> None:
+    one = pair.stores[0]
+    first, second = pair.replicas
+    for replica in pair.replicas:
+        await replica.forget_peer()
+    for _ in range(300):
+        await one.messages.deposit(message(uuid7()), AUDIO)
+    copying = asyncio.create_task(second.ensure_subscription(link_of(pair, 1)))
+    stored = pair.stores[1].messages
+    async with asyncio.timeout(20):
+        while not await stored.all_ids():  # noqa: ASYNC110
+            await asyncio.sleep(0.005)
+    pair.servers.cut()
+    with pytest.raises(Unavailable):
+        await copying
+    assert 0 < len(await stored.all_ids()) < 300
+    state = await second.subscription_state()
+    assert state and not state.enabled
+    assert (await first.peer_state()).flushed == 0
+    pair.servers.join()
+    assert await second.ensure_subscription(link_of(pair, 1))
+    assert len(await stored.all_ids()) == 300
+    assert not await second.ensure_subscription(link_of(pair, 1))
+
+
+async def test_comparing_names_the_table_that_differs(pair: Pair) -> None:
+    one, _ = pair.stores
+    new = message(uuid7())
+    await one.messages.deposit(new, AUDIO)
+    await one.messages.mark(new.id, Mark.READ)
+    await pair.caught_up()
+    assert await pair.same()
+    differs: list[str] = []
+    for statement, table in {
+        "update public.message set audio = substr(audio, 2)": "message",
+        "update public.message_state set is_read = false": "message_state",
+        "delete from public.outbox_open": "outbox_open",
+        "delete from public.outbox": "outbox",
+    }.items():
+        with admin(pair.servers.nodes[1]) as server:
+            server.execute("set session_replication_role = replica")
+            server.execute(statement)
+        nodes = [await digests(node.server.conninfo("postgres", "vm")) for node in pair.servers.nodes]
+        differs.append(table)
+        assert [name for name in nodes[0] if nodes[0][name] != nodes[1][name]] == sorted(
+            differs, key=list(nodes[0]).index
+        )
