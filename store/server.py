@@ -100,7 +100,8 @@ class ServerSettings:
     sockets: Path | None = None
     """Folder of the Unix socket; by default beside `data`."""
     wal_keep: str = "20GB"
-    """How much the peer may miss before it must be united again (max_slot_wal_keep_size)."""
+    """How much log is kept for a peer that is away (max_slot_wal_keep_size); one that missed more copies what
+    it lacks."""
     parameters: Mapping[str, str] = field(default_factory=dict)
     """More lines of postgresql.conf."""
 

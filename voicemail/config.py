@@ -88,6 +88,7 @@ class Store(Section):
     bindir: str = ""
     dsn: str = ""
     wait_for_peer: float = Field(1.0, gt=0, le=10, strict=False)
+    keep_for_peer_megabytes: int = Field(20_000, ge=100)
 
 
 class Mail(Section):
@@ -188,6 +189,8 @@ bindir = ""                       # "" finds a system server >= 16, else the whe
 dsn = ""                          # one external PostgreSQL instead, e.g. "postgresql://vm@db/vm"; both
                                   # nodes share it, and phones cannot SUBSCRIBE to their lamps then
 wait_for_peer = 1.0               # seconds a deposit waits for the peer's disk
+keep_for_peer_megabytes = 20000   # of log for a peer that is away; one that missed more copies what it
+                                  # lacks when it is back
 
 [mail]
 host = ""                         # smart host for notifications; "" sends none

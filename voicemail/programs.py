@@ -39,6 +39,7 @@ def database(config: Config, files: NodeFiles) -> PostgresServer:
             bindir=config.store.bindir,
             user=config.node.user,
             sockets=socket_folder(config),
+            wal_keep=f"{config.store.keep_for_peer_megabytes}MB",
         )
     )
 

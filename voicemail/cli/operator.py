@@ -121,12 +121,17 @@ def _column(node: dict[str, Any]) -> dict[str, Any]:
         "Workers": node.get("workers"),
         "Not running": ", ".join(name for name, up in programs.items() if not up),
         "To send to the other (bytes)": node.get("lag"),
-        "Kept for the other (bytes)": replication.get("retained"),
+        "Kept for the other (bytes)": _kept(replication),
         "Slot": "lost" if replication.get("lost") else None,
         "Single copies": node.get("single_copies"),
         "Conflicts": replication.get("conflicts"),
         "Schema": node.get("schema"),
     }
+
+
+def _kept(replication: dict[str, Any]) -> str | None:
+    retained, room = replication.get("retained"), replication.get("room")
+    return None if retained is None else f"{retained}" if room is None else f"{retained} of {retained + room}"
 
 
 def _taking(node: dict[str, Any]) -> str | None:
