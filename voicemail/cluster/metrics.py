@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from store.model import Work
 from voicemail.cluster.alarm_kinds import KINDS
 from voicemail.cluster.roles import Status
 from voicemail.cluster.snapshot import Snapshot
@@ -59,7 +60,11 @@ def _alarms(seen: Seen) -> Iterable[Sample]:
 
 
 def _outbox(which: int) -> Callable[[Seen], Iterable[Sample]]:
-    return lambda seen: [((kind.value,), both[which]) for kind, both in (seen.snapshot.outbox or {}).items()]
+    def read(seen: Seen) -> Iterable[Sample]:
+        left = seen.snapshot.outbox
+        return [] if left is None else [((kind.value,), left.get(kind, (0, 0))[which]) for kind in Work]
+
+    return read
 
 
 def _edge(seen: Seen) -> Iterable[Sample]:

@@ -234,6 +234,7 @@ async def test_metrics_tell_the_last_look(ward: Ward) -> None:
         'voicemail_alarm{alarm="no_connection_to_peer",severity="error"} 1.0',
         'voicemail_alarm{alarm="disk_full",severity="critical"} 0.0',
         "voicemail_status_changes_total 0.0",
+        'voicemail_outbox{kind="lamp"} 0.0',
     ):
         assert f"\n{line}\n" in text, line
     assert "\nvoicemail_replication_lag_bytes " not in text, "not known is not nought"
