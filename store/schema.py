@@ -1,11 +1,7 @@
 """Brings a database to the schema this release needs, and names what is replicated."""
 
 import structlog
-from alembic import command
-from alembic.config import Config
 from psycopg import OperationalError, connect
-from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
 
 from store.errors import Unavailable
 
@@ -22,6 +18,12 @@ def upgrade(conninfo: str, to: str = "head") -> str:
     Two nodes on one external database may call it at once: the second waits for the first.
     Raises Unavailable. Blocks for up to some seconds.
     """
+    # Imported here: it takes longer than all the rest, and every command line would wait for it.
+    from alembic import command
+    from alembic.config import Config
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.pool import NullPool
+
     engine = create_engine("postgresql+psycopg://", creator=lambda: connect(conninfo), poolclass=NullPool)
     settings = Config()
     settings.set_main_option("script_location", MIGRATIONS)
