@@ -34,6 +34,7 @@ from voicemail.primary.feed import News
 from voicemail.secrets import Membership, NodeFiles, app_conninfo
 from voicemail.supervise import report
 from voicemail.supervise.commands import Commands
+from voicemail.supervise.comparing import Comparing
 from voicemail.supervise.crew import Crew, end_tasks
 from voicemail.supervise.database import Database
 from voicemail.supervise.gate import Gate
@@ -106,6 +107,7 @@ class Node:
         self.commands.add("status", self.status)
         self.commands.add("details", self.details, addressed=True)
         self.operator.register(self.commands, self.crew, self.gate)
+        Comparing(self.link).register(self.commands)
         Repair(
             self.files,
             self.server,

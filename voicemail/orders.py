@@ -18,6 +18,9 @@ PATIENCE = 20.0
 LONG = 24 * 3600.0
 """Seconds for what copies a database."""
 
+COMPARING = 300.0
+"""Seconds for reading all tables."""
+
 
 class NotConfirmed(ClusterError):
     """It would cost calls. The text asks; order it with `yes` to have it done."""
@@ -33,6 +36,12 @@ async def history(config: Config, server: str = "") -> list[dict[str, Any]]:
     answer = await asyncio.to_thread(control.ask, config, "history", patience=PATIENCE, server=server)
     entries: list[dict[str, Any]] = answer["history"]
     return entries
+
+
+async def compare(config: Config, audio: bool = False) -> dict[str, Any]:
+    """Whether both servers hold the same: {"here", "there": names, "tables": [{"table", "here", "there":
+    rows, "equal"}]}. With `audio` every recording is read, which may take minutes."""
+    return await asyncio.to_thread(control.ask, config, "compare", patience=COMPARING, audio=audio)
 
 
 async def make_primary(config: Config, server: str = "") -> str:

@@ -126,3 +126,18 @@ def test_history_is_shown_for_people_and_for_scripts(node: ScriptedNode) -> None
     assert "it is the publisher" in run("history", "vm2")[1]
     assert json.loads(run("history", "--json")[1]) == [entry]
     assert [asked["server"] for asked in node.asked] == ["vm2", ""]
+
+
+@pytest.mark.parametrize("equal", [True, False])
+def test_comparing_shows_rows_and_fails_when_a_table_differs(node: ScriptedNode, equal: bool) -> None:
+    table = {"table": "message", "here": 3, "there": 3, "equal": equal}
+    node.answers = [{"here": "vm1", "there": "vm2", "tables": [table]}] * 2
+    code, said = run("compare", "--audio")
+    assert code == (0 if equal else 1)
+    assert said.splitlines()[:2] == [
+        "Table    vm1  vm2  Equal",
+        f"message  3    3    {'yes' if equal else 'no'}",
+    ]
+    assert ("differ in: message" in said) is not equal
+    assert json.loads(run("compare", "--json")[1])[0]["tables"] == [table]
+    assert [asked["audio"] for asked in node.asked] == [True, False]

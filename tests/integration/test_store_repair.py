@@ -5,12 +5,13 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 
-from store.compare import digests
+from store.compare import COMPARED
 from store.errors import Unavailable
 from store.ids import uuid7
 from store.model import Mark, User
@@ -20,7 +21,9 @@ from tests.fakes.store_contract import FAR, message, user
 from voicemail.cluster.follower import Follower
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.roles import Status
-from voicemail.secrets import Member
+from voicemail.secrets import Member, Membership
+from voicemail.supervise import comparing as supervise_comparing
+from voicemail.supervise.comparing import Comparing
 
 AUDIO = bytes(range(256)) * 312  # 80 kB
 
@@ -66,6 +69,22 @@ async def followed(pair: Pair) -> AsyncIterator[list[Follower]]:
         for task in running:
             task.cancel()
         await asyncio.wait(running)
+
+
+class AskedLink:
+    """The link of one node, whose questions the other's `Comparing` answers."""
+
+    def __init__(self, pair: Pair, node: int) -> None:
+        members = tuple(Member(n, f"vm{n}", "127.0.0.1", 1, 1, 1) for n in (1, 2))
+        self.server, self.membership = pair.servers.nodes[node].server, Membership(node + 1, members)
+        self.pair, self.peer = pair, 1 - node
+
+    async def ask(self, asked: dict[str, Any], _: float) -> dict[str, Any]:
+        return await Comparing(AskedLink(self.pair, self.peer)).digests(asked)  # type: ignore[arg-type]
+
+
+def comparing(pair: Pair) -> Comparing:
+    return Comparing(AskedLink(pair, 0))  # type: ignore[arg-type]
 
 
 async def work_alone(pair: Pair, ann: User, shared: UUID) -> None:
@@ -173,6 +192,13 @@ async def test_a_copy_that_was_cut_off_goes_on_and_until_then_nothing_counts_as_
     assert not await second.ensure_subscription(link_of(pair, 1))
 
 
+@pytest.fixture
+def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is on its way."""
+    monkeypatch.setattr(supervise_comparing, "LOOKS", 1)
+
+
+@pytest.mark.usefixtures("hasty")
 async def test_comparing_names_the_table_that_differs(pair: Pair) -> None:
     one, _ = pair.stores
     new = message(uuid7())
@@ -190,8 +216,31 @@ async def test_comparing_names_the_table_that_differs(pair: Pair) -> None:
         with admin(pair.servers.nodes[1]) as server:
             server.execute("set session_replication_role = replica")
             server.execute(statement)
-        nodes = [await digests(node.server.conninfo("postgres", "vm")) for node in pair.servers.nodes]
         differs.append(table)
-        assert [name for name in nodes[0] if nodes[0][name] != nodes[1][name]] == sorted(
-            differs, key=list(nodes[0]).index
-        )
+        for audio in (False, True):
+            compared = (await comparing(pair).compare({"audio": audio}))["tables"]
+            assert {row["table"] for row in compared if not row["equal"]} == set(differs)
+
+
+@pytest.mark.usefixtures("hasty")
+async def test_without_the_recordings_themselves_their_lengths_are_compared(pair: Pair) -> None:
+    await pair.stores[0].messages.deposit(message(uuid7()), b"one")
+    await pair.caught_up()
+    with admin(pair.servers.nodes[1]) as server:
+        server.execute("update public.message set audio = 'two'")
+    for audio in (False, True):
+        compared = (await comparing(pair).compare({"audio": audio}))["tables"]
+        assert [row["table"] for row in compared if not row["equal"]] == (["message"] if audio else [])
+
+
+async def test_rows_on_their_way_are_waited_for(pair: Pair) -> None:
+    pair.servers.cut()
+    await pair.stores[0].messages.deposit(message(uuid7()), AUDIO, wait=0.01)
+    looking = asyncio.create_task(comparing(pair).compare({}))
+    await asyncio.sleep(0.2)
+    pair.servers.join()
+    compared = await looking
+    assert all(row["equal"] for row in compared["tables"])
+    assert compared["tables"][COMPARED.index("message")] == {
+        "table": "message", "here": 1, "there": 1, "equal": True,
+    }  # fmt: skip

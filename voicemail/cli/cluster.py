@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from store.binaries import find_bindir, run_user
-from voicemail.cli import operator, repair
+from voicemail.cli import compare, operator, repair
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show
 from voicemail.cluster import join as joining
 from voicemail.cluster.rules_page import rule_rows, service_rows
@@ -85,4 +85,5 @@ def rules(as_json: Json = False) -> None:
 
 
 operator.register(app)
+compare.register(app)
 repair.register(app)
