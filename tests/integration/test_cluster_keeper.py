@@ -74,15 +74,18 @@ async def test_a_program_that_cannot_be_found_is_told_once() -> None:
 
 
 async def test_what_is_not_ready_is_told_once_and_started_when_it_is() -> None:
-    ready = False
+    ready, looks = False, 0
 
     def prepare() -> None:
+        nonlocal looks
+        looks += 1
         if not ready:
             raise NotYet("its database is not up yet")
 
     with capture_logs() as logs:
         async with kept(program(*SLEEPER, prepare=prepare)) as keeper:
-            await until(lambda: keeper.failures >= 3)
+            await until(lambda: looks >= 5)
+            assert not keeper.failed(time.monotonic()), "to wait is no failure"
             ready = True
             await until(lambda: keeper.running)
             await asyncio.sleep(0.05)

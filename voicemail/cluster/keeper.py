@@ -25,6 +25,8 @@ STEADY = 10.0
 """Seconds a program must run for its next failure to count as the first."""
 BACKOFF = (0.05, 0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds to wait before the next start, after so many failures in a row."""
+WAIT = 0.2
+"""Seconds until one that cannot be started yet is looked at again."""
 
 
 class NotYet(VoicemailError):
@@ -73,6 +75,10 @@ class Keeper:
             began = time.monotonic()
             try:
                 await self._once()
+            except NotYet as error:  # no failure: it waits for another program, which may have failed
+                self._complain(str(error))
+                await asyncio.sleep(WAIT)
+                continue
             except (OSError, VoicemailError, Exception) as error:  # prepare may raise anything: told, retried
                 self._complain(str(error))
             if time.monotonic() - began > STEADY:
