@@ -1,6 +1,8 @@
 """While nothing around a node changes, its decisions come to rest: two rules that undo one another would
 have it change its status ten times a second. Both pairs that did were found by the model (tests/model)."""
 
+from functools import cache
+
 import pytest
 
 from tests.model.table import views
@@ -9,10 +11,15 @@ from voicemail.cluster.roles import Status, View, decide
 S = Status
 
 
+@cache
+def becomes(view: View) -> Status:
+    return decide(view).become
+
+
 def walk(view: View) -> list[Status]:
     """The statuses it goes through, until one comes a second time."""
     statuses = [view.me]
-    while (become := decide(view).become) not in statuses:
+    while (become := becomes(view)) not in statuses:
         statuses.append(become)
         view = view._replace(me=become)
     return [*statuses, become]
