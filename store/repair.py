@@ -53,6 +53,8 @@ select message_id, coalesce(r.kind = 'read', false), coalesce(r.hlc, 0), r.id,
   full join (select distinct on (message_id) message_id, kind, hlc, id from public.message_event
          where kind in ('delete', 'undelete') order by message_id, hlc desc, id desc) d using (message_id)"""
 REOPEN = (
+    "insert into public.outbox_open (id, kind, mailbox_id, message_id, created, payload)"
+    " select id, kind, mailbox_id, message_id, created, payload from public.outbox on conflict do nothing",
     "delete from public.outbox_open o where not exists (select 1 from public.outbox b where b.id = o.id)",
     "delete from public.outbox_open o"
     " where exists (select 1 from public.outbox_done d where d.outbox_id = o.id)",
@@ -105,8 +107,7 @@ async def overwrite(
                 only, differ = only + here, differ + other
                 await asyncio.to_thread(_to_disk, out)
                 fetched += await session.fetch(table, ABSENT.format(sql.Identifier(table)), drop_ours=True)
-        if only or differ:
-            await session.derive_anew()
+        await session.derive_anew()
     log.warning(
         "Overwrote this node's tables from the peer.", only_here=only, differed=differ, fetched=fetched
     )

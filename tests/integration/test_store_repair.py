@@ -2,9 +2,11 @@
 it missed, or its copying was cut off. It comes back by itself, while both nodes take messages."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +18,7 @@ from store.errors import Unavailable
 from store.ids import uuid7
 from store.model import Mark, User
 from store.postgres import PostgresStore
+from store.repair import overwrite
 from tests.fakes.pair import Node, Pair, Servers, open_pair, running_servers
 from tests.fakes.store_contract import FAR, message, user
 from voicemail.cluster.follower import Follower
@@ -190,6 +193,58 @@ async def test_a_copy_that_was_cut_off_goes_on_and_until_then_nothing_counts_as_
     assert await second.ensure_subscription(link_of(pair, 1))
     assert len(await stored.all_ids()) == 300
     assert not await second.ensure_subscription(link_of(pair, 1))
+
+
+async def test_overwriting_makes_a_damaged_node_equal_and_keeps_what_only_it_had(
+    pair: Pair, tmp_path: Path
+) -> None:
+    one, two = pair.stores
+    ann = user("1001", name="Ann")
+    await one.users.add(ann)
+    await one.users.set_greeting(ann.id, b"hello")
+    news = [message(ann.id, minute) for minute in range(4)]
+    for new in news:
+        await one.messages.deposit(new, AUDIO)
+        await one.messages.mark(new.id, Mark.READ)
+    await pair.caught_up()
+    only_here = uuid7()
+    with admin(pair.servers.nodes[1]) as server:
+        server.execute("set session_replication_role = replica")
+        server.execute("select pg_replication_origin_create('damage')")
+        server.execute("select pg_replication_origin_session_setup('damage')")
+        server.execute("delete from public.message where id = %s", (news[0].id,))
+        server.execute("update public.message set audio = 'noise' where id = %s", (news[1].id,))
+        server.execute("update public.user_account set name = 'Damaged', hlc = hlc + 1")
+        server.execute("delete from public.message_event where message_id = %s", (news[2].id,))
+        server.execute("delete from public.message_state")
+        server.execute("delete from public.outbox_open")
+        server.execute(
+            "insert into public.message select %s, mailbox_id, node, 'only here', caller_name, recorded,"
+            " seconds, urgent, cut_off, call_id, audio from public.message where id = %s",
+            (only_here, news[3].id),
+        )
+        server.execute("select pg_replication_origin_session_reset()")
+        server.execute("select pg_replication_origin_drop('damage')")
+    fresh = message(ann.id, 9)
+
+    async def delivered() -> None:
+        await pair.caught_up()
+        await two.messages.deposit(fresh, AUDIO)  # what comes in meanwhile stays
+
+    dump = tmp_path / "dump"
+    conninfo = pair.servers.nodes[1].server.conninfo("postgres", "vm")
+    done = await overwrite(conninfo, link_of(pair, 1), dump, delivered)
+    await pair.caught_up()
+    assert await pair.same()
+    assert (done.only_here, done.differed) == (1, 2)
+    assert done.fetched == 2
+    kept = [json.loads(line) for line in dump.read_text().splitlines()]
+    told = {(line["table"], line["row"].get("caller") or line["row"].get("name")) for line in kept}
+    assert told == {("message", "only here"), ("message", news[1].caller), ("user_account", "Damaged")}
+    assert dump.stat().st_mode & 0o777 == 0o600
+    listed = await two.messages.listing(ann.id)
+    assert {m.id for m in listed} == {*(new.id for new in news), fresh.id}
+    assert await one.messages.listing(ann.id) == listed
 
 
 @pytest.fixture
