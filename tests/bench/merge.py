@@ -12,17 +12,13 @@ import argparse
 import asyncio
 import sys
 import time
-from contextlib import suppress
 
 import psycopg
 
 from store.ids import uuid7
+from tests.fakes.followers import deliver, followed
 from tests.fakes.pair import Node, Pair, open_pair, running_servers
 from tests.fakes.store_contract import message
-from voicemail.cluster.follower import Follower
-from voicemail.cluster.keepalive import KeepAlive
-from voicemail.cluster.roles import Status
-from voicemail.secrets import Member
 
 WRITE = """
 do $$
@@ -72,27 +68,6 @@ def write(node: Node, options: argparse.Namespace) -> None:
         tell(f"node {node.number}: the other one's slot is {', '.join(row[0] for row in states)}")
 
 
-class Watched:
-    """A node's follower, which hears the peer while the link is whole."""
-
-    def __init__(self, pair: Pair, number: int) -> None:
-        me, peer = pair.servers.nodes[number - 1], pair.servers.nodes[2 - number]
-        link = me.server.link_conninfo("127.0.0.1", peer.link.port, peer.server.settings.passwords.vmrepl)
-        self.said = KeepAlive(3 - number, Status.PRIMARY, 1)
-        self.whole = peer.link
-        who = Member(3 - number, "peer", "127.0.0.1", 1, 1, 1)
-        conninfo = me.server.conninfo("postgres", "vm")
-        self.follower = Follower(conninfo, number, who, link, self.hears)
-        self.task = asyncio.create_task(self.follower.run())
-
-    def hears(self) -> KeepAlive | None:
-        return self.said if self.whole.whole else None
-
-    def merged(self, since: float) -> bool:
-        state = self.follower.state
-        return state.receiving and state.delivered_at is not None and state.delivered_at >= since
-
-
 async def measure(pair: Pair, options: argparse.Namespace) -> bool:
     for _ in range(100):
         common = message(uuid7())
@@ -102,8 +77,7 @@ async def measure(pair: Pair, options: argparse.Namespace) -> bool:
     await pair.caught_up()
     with psycopg.connect(pair.servers.nodes[1].server.conninfo("postgres", "vm")) as admin:
         admin.execute("update public.message set call_id = 'both'")
-    watched = [Watched(pair, number) for number in (1, 2)]
-    try:
+    async with followed(pair) as followers:
         pair.servers.cut()
         await asyncio.sleep(1.0)
         began = time.monotonic()
@@ -112,17 +86,11 @@ async def measure(pair: Pair, options: argparse.Namespace) -> bool:
              f" {options.events} events, in {time.monotonic() - began:.1f} s")  # fmt: skip
         healed = time.monotonic()
         pair.servers.join()
-        while not all(one.merged(healed) for one in watched):  # noqa: ASYNC110
-            await asyncio.sleep(0.05)
+        await deliver(followers, healed, timeout=600)
         tell(f"merged {time.monotonic() - healed:.1f} s after the link's return")
-        same = await pair.same()
-        tell(f"all tables and what is derived from them are {'equal' if same else 'NOT equal'}")
-        return same
-    finally:
-        for one in watched:
-            one.task.cancel()
-            with suppress(asyncio.CancelledError):
-                await one.task
+    same = await pair.same()
+    tell(f"all tables and what is derived from them are {'equal' if same else 'NOT equal'}")
+    return same
 
 
 async def run(options: argparse.Namespace) -> bool:

@@ -13,6 +13,7 @@ from store.errors import StoreError
 from store.ids import uuid7
 from store.model import Folder, Mark
 from store.postgres import PostgresStore
+from tests.fakes.followers import deliver, followed
 from tests.fakes.pair import Pair, Servers, open_pair, running_servers
 from tests.fakes.store_contract import FAR, NOON, POLICY, message, user
 
@@ -296,3 +297,29 @@ async def test_a_dead_peer_is_forgotten_and_a_new_one_copies_everything(pair: Pa
 async def _ready(pair: Pair) -> bool:
     state = await pair.replicas[1].subscription_state()
     return bool(state and state.ready and state.running)
+
+
+async def test_after_a_cut_all_that_was_taken_alone_is_on_both_when_they_say_so_whatever_comes_in(
+    pair: Pair,
+) -> None:
+    box, stop = uuid7(), asyncio.Event()
+
+    async def callers(store: PostgresStore) -> None:
+        while not stop.is_set():
+            await store.messages.deposit(message(box), AUDIO, wait=0.5)
+
+    async with followed(pair) as followers:
+        await deliver(followers, time.monotonic())
+        pair.servers.cut()
+        loads = [asyncio.create_task(callers(store)) for store in pair.stores]
+        await asyncio.sleep(1.5)
+        assert not any(one.state.receiving for one in followers)
+        healed = time.monotonic()
+        alone = [await store.messages.all_ids() for store in pair.stores]
+        pair.servers.join()
+        await deliver(followers, healed)
+        known = [set(await store.messages.all_ids()) for store in pair.stores]
+        assert all(alone) and known[0] >= set(alone[1]) and known[1] >= set(alone[0])
+        assert not any(load.done() for load in loads)
+        stop.set()
+        await asyncio.gather(*loads)

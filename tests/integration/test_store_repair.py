@@ -4,7 +4,6 @@ it missed, or its copying was cut off. It comes back by itself, while both nodes
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,11 +18,10 @@ from store.ids import uuid7
 from store.model import Mark, User
 from store.postgres import PostgresStore
 from store.repair import overwrite
+from tests.fakes.followers import followed, link_of
 from tests.fakes.pair import Node, Pair, Servers, open_pair, running_servers
 from tests.fakes.store_contract import FAR, message, user
 from voicemail.cluster.follower import Follower
-from voicemail.cluster.keepalive import KeepAlive
-from voicemail.cluster.roles import Status
 from voicemail.secrets import Member, Membership
 from voicemail.supervise import comparing as supervise_comparing
 from voicemail.supervise.comparing import Comparing
@@ -48,30 +46,6 @@ async def pair(servers: Servers) -> AsyncIterator[Pair]:
 
 def admin(node: Node) -> psycopg.Connection:
     return psycopg.connect(node.server.conninfo("postgres", "vm"), autocommit=True)
-
-
-def link_of(pair: Pair, node: int) -> str:
-    me, peer = pair.servers.nodes[node], pair.servers.nodes[1 - node]
-    password = peer.server.settings.passwords.vmrepl
-    return me.server.link_conninfo("127.0.0.1", peer.link.port, password)
-
-
-@asynccontextmanager
-async def followed(pair: Pair) -> AsyncIterator[list[Follower]]:
-    """Both nodes as they watch over replication, each hearing the other."""
-    followers = []
-    for node in (0, 1):
-        said = KeepAlive(2 - node, Status.PRIMARY, 1)
-        conninfo = pair.servers.nodes[node].server.conninfo("postgres", "vm")
-        peer = Member(2 - node, "peer", "127.0.0.1", 1, 1, 1)
-        followers.append(Follower(conninfo, node + 1, peer, link_of(pair, node), lambda said=said: said))
-    running = [asyncio.create_task(follower.run()) for follower in followers]
-    try:
-        yield followers
-    finally:
-        for task in running:
-            task.cancel()
-        await asyncio.wait(running)
 
 
 class AskedLink:
