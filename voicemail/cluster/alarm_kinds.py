@@ -125,6 +125,18 @@ def _replication_stuck(before: Snapshot, s: Snapshot, __: bool) -> str:
     return f"no rows arrive from {s.peer_name}" if s.receiving is False else ""
 
 
+def _room_short(_: Snapshot, s: Snapshot, raised: bool) -> str:
+    if s.room is None or s.retained is None or s.slot_lost:
+        return ""
+    if s.room >= (0.3 if raised else 0.2) * (s.room + s.retained):
+        return ""
+    return f"{s.retained // MEGABYTE} MB are kept for {s.peer_name}, room for {s.room // MEGABYTE} MB more"
+
+
+def _conflicts(_: Snapshot, s: Snapshot, __: bool) -> str:
+    return f"{s.conflicts} extensions belong to two users each" if s.conflicts else ""
+
+
 def _clock_differs(_: Snapshot, s: Snapshot, raised: bool) -> str:
     if s.clock_ahead is None or abs(s.clock_ahead) < (1.0 if raised else 2.0):
         return ""
@@ -246,6 +258,18 @@ KINDS = (
         "Rows of the other server do not arrive, although its database answers, or it was away for too long.",
         "The log of PostgreSQL says which row. A lost slot is mended by itself: `voicemail cluster status`.",
         _replication_stuck, after=30.0, calm=10.0,
+    ),
+    Kind(
+        "replication_room_short", W,
+        "The other server has been away for so long that little more can be kept for it.",
+        "Bring it back soon. If it comes later, it copies all it lacks, by itself, which takes longer.",
+        _room_short, after=10.0, calm=10.0,
+    ),
+    Kind(
+        "extension_conflicts", W,
+        "Since a split two users have the same extension; one of them gets no messages.",
+        "`voicemail cluster conflicts` lists them; give one of each pair another extension.",
+        _conflicts, after=10.0,
     ),
     Kind(
         "peer_refused", W,

@@ -112,6 +112,7 @@ TABLE = (
         _one(lambda s: s.peer.lag if s.peer else None),
     ),
     Metric("replication_retained_bytes", "Log kept for the other server.", (), _one(lambda s: s.retained)),
+    Metric("replication_room_bytes", "Log that can still be kept for it.", (), _one(lambda s: s.room)),
     Metric(
         "replication_synchronous", "1 while deposits wait for the other server's disk.", (),
         _one(lambda s: s.synchronous),
@@ -121,6 +122,7 @@ TABLE = (
         _one(lambda s: s.apply_errors),
     ),
     Metric("single_copies", "Messages on this server's disk only.", (), _one(lambda s: s.single_copies)),
+    Metric("extension_conflicts", "Extensions that two users have.", (), _one(lambda s: s.conflicts)),
     Metric("taking_calls", "0 while an operator has stopped calls.", (), _one(lambda s: s.taking_calls)),
     Metric("calls", "Calls in progress.", (), _one(lambda s: s.busy)),
     Metric("ports", "Calls that can be taken at once.", (), _one(lambda s: s.ports)),

@@ -57,10 +57,14 @@ class Snapshot:
     """Bytes that the peer's database has yet to get."""
     retained: int | None = None
     """Bytes of log kept for the peer."""
+    room: int | None = None
+    """How many bytes more are kept for it before it has to copy everything."""
     slot_lost: bool = False
     apply_errors: int | None = None
     """Failures to apply the peer's rows, since ever."""
     single_copies: int | None = None
+    conflicts: int | None = None
+    """Extensions that two users have since a split."""
     disk_free: int | None = None
     disk_size: int | None = None
     """Bytes, of the disk with database and spool."""

@@ -52,7 +52,9 @@ def look(
         synchronous=following.synchronous if following else False,
         lag=said.lag,
         retained=following.retained if following else None,
+        room=following.room if following else None,
         slot_lost=following.lost if following else False,
         apply_errors=following.apply_errors if following else None,
         single_copies=said.single_copies,
+        conflicts=following.conflicts if following else None,
     )

@@ -84,6 +84,8 @@ STANDING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("single_copies_waiting", {"single_copies": 1}, {}),
     ("replication_stuck", {"slot_lost": True}, {}),
     ("replication_stuck", {"receiving": False}, {}),
+    ("replication_room_short", {"retained": 81, "room": 19}, {"retained": 69, "room": 31}),
+    ("extension_conflicts", {"conflicts": 1}, {"conflicts": 0}),
     ("clock_differs", {"clock_ahead": -2.1}, {"clock_ahead": -0.9}),
     ("workers_all_busy", {"busy": 16}, {"busy": 15}),
     ("workers_missing", {"workers": 3}, {}),
@@ -122,6 +124,7 @@ def test_an_alarm_is_raised_once_when_it_has_held_and_cleared_once_when_it_has_g
     [
         ("disk_full", {"disk_free": 199 * 10**6}, {"disk_free": 240 * 10**6}),
         ("disk_close_to_capacity", {"disk_free": 99 * 10**9}, {"disk_free": 115 * 10**9}),
+        ("replication_room_short", {"retained": 81, "room": 19}, {"retained": 75, "room": 25}),
         ("clock_differs", {"clock_ahead": 2.1}, {"clock_ahead": 1.5}),
         ("outbox_backlog", {"outbox": {Work.LAMP: (501, 0)}}, {"outbox": {Work.LAMP: (400, 0)}}),
     ],
