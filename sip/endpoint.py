@@ -16,6 +16,8 @@ thread; the end of a file on a media event thread. They only report.
 
 Guards, each against a crash that was seen:
 
+* a call that ended is told nothing more, and its object lives on while another call has its place in
+  the library: either would end that other call;
 * a stopped player lives on for KEEP seconds, as its end event may be under way (SIGSEGV);
 * every call's port is connected to the null device at once: ports of calls that ended unconnected
   are never removed from the conference and the worker answers 488 for ever;
@@ -107,6 +109,7 @@ class Engine:
         self.retired: collections.deque[tuple[float, Any]] = collections.deque()
         self.chores: collections.deque[tuple[float, Callable[..., Any], int]] = collections.deque()
         self.calls: dict[int, EngineCall] = {}
+        self.over: list[EngineCall] = []
         self.accounts: dict[tuple[str, str], Account] = {}
         self.numbers, self.running = itertools.count(1), True
         self.requests: dict[int, tuple[int, Any]] = {}
@@ -177,6 +180,10 @@ class Engine:
         """Run a method of EngineCall in the main thread. Raises EngineError."""
         return await self.submit(_on_call, method, number, *arguments)
 
+    def ended(self, number: int) -> None:
+        """From a callback: the call is over, and its object goes when the poll is over."""
+        self.commands.append((_release, (number,), None))
+
     def later(self, method: Callable[..., Any], number: int) -> None:
         """From a callback: run a method of EngineCall when the poll is over."""
         self.commands.append((_on_call, (method, number), None))
@@ -222,6 +229,8 @@ class Engine:
                 self.later(*self.chores.popleft()[1:])
             while self.commands:
                 self._perform(*self.commands.popleft())
+            if self.over:
+                self._part()
             while self.retired and now - self.retired[0][0] > KEEP:
                 self.retired.popleft()
             if now - collected > COLLECT_EVERY:
@@ -230,6 +239,12 @@ class Engine:
                     gc.freeze()
                     frozen = True
                 collected = now
+
+    def _part(self) -> None:
+        """Drop ended calls, but for one whose place was given to another call in the same poll: the object
+        of the ended one would hang up the other's call (603) when it goes."""
+        taken = {call.getId() for call in self.calls.values()}
+        self.over = [call for call in self.over if call.getId() in taken]
 
     def _perform(self, function: Callable[..., Any], arguments: tuple[Any, ...], future: Any) -> None:
         result = error = None
@@ -276,7 +291,17 @@ class Engine:
 
 
 def _on_call(engine: Engine, method: Callable[..., Any], number: int, *arguments: Any) -> Any:
-    return method(engine.calls[number], *arguments)
+    """Not on a call that has ended: its place in the library may be another call's by now."""
+    call = engine.calls[number]
+    if call.over:
+        raise EngineError("the call is over")
+    return method(call, *arguments)
+
+
+def _release(engine: Engine, number: int) -> None:
+    call = engine.calls.pop(number)
+    call.release()
+    engine.over.append(call)
 
 
 def _settle(future: "asyncio.Future[Any]", result: Any, error: EngineError | None) -> None:

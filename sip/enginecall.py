@@ -46,14 +46,15 @@ class EngineCall(pj.Call):  # type: ignore[misc]
     audio: Any = None
     player: Any = None
     recorder: Any = None
-    keeps_rtp = False
+    keeps_rtp = over = False
 
     def onCallState(self, prm: Any) -> None:
         info = self.getInfo()
         if info.state == pj.PJSIP_INV_STATE_CONFIRMED:
             self.tell("confirmed", None)
         elif info.state == pj.PJSIP_INV_STATE_DISCONNECTED:
-            self.engine.later(EngineCall.release, self.number)
+            self.over = True
+            self.engine.ended(self.number)
             self.tell("ended", int(info.lastStatusCode))
 
     def onCallMediaState(self, prm: Any) -> None:
@@ -159,11 +160,10 @@ class EngineCall(pj.Call):  # type: ignore[misc]
         self.hangup(parameters)
 
     def release(self) -> None:
-        """The last references go here, in the main thread."""
+        """The last references to what it used go here, in the main thread."""
         if self.player:
             self.engine.retire(self.player)
         self.player = self.recorder = self.audio = None
-        del self.engine.calls[self.number]
 
 
 def disconnect(source: Any, destination: Any) -> None:

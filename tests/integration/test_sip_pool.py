@@ -222,3 +222,27 @@ async def test_junk_leaves_a_worker_as_it_was(pool: SipPool, phone: Softphone) -
         junk.sendto(b"INVITE sip:x SIP/2.0\r\n" + os.urandom(size), ("127.0.0.1", pool.port))
     assert await call.ended() == 200
     assert pool.pids() == before
+
+
+async def test_a_call_in_the_place_of_one_that_just_ended_is_not_ended_with_it(
+    pool: SipPool, phone: Softphone
+) -> None:
+    """The worker is busy for a moment, so that a BYE and the next INVITE come to it at once; with its other
+    places taken, the new call gets the place of the old one."""
+    old = [await phone.dial(pool.uri("record")) for _ in range(4)]
+    for call in old:
+        await call.answered()
+    (worker, _) = pool.pids()
+    async with Softphone(phone_settings()) as other:
+        for call in old:
+            os.kill(worker, signal.SIGSTOP)
+            left = asyncio.create_task(call.hang_up())
+            await asyncio.sleep(0.1)
+            dialling = asyncio.create_task(other.dial(pool.uri("record")))
+            await asyncio.sleep(0.1)
+            os.kill(worker, signal.SIGCONT)
+            await left
+            await (new := await dialling).answered()
+            await asyncio.sleep(0.3)
+            assert pool.busy() == 4
+            await new.received()
