@@ -108,7 +108,8 @@ class PjCall:
         return collected
 
     async def record(self, path: Path, limits: RecordLimits) -> Recording:
-        """Keys pressed before the recording began do not end it: they are dropped."""
+        """Keys pressed before the recording began do not end it: they are dropped. Raises OSError when
+        there is no room for `limits.longest` seconds."""
         self._keys.clear()
         if self.ended:
             await asyncio.to_thread(path.write_bytes, wav.file_ulaw(b""))
@@ -116,7 +117,7 @@ class PjCall:
         ended_by, key = "", ""
         with contextlib.suppress(HungUp):
             await self._command(EngineCall.record, str(path))
-            await asyncio.to_thread(_set_aside, path, limits.longest)
+            await self._with_room(path, limits.longest)
             ended_by, key = await self._recorded(path, limits)
             await self._command(EngineCall.stop_recording)
         ended_by = ended_by or ("cut-off" if self.cut_off else "hang-up")
@@ -235,6 +236,16 @@ class PjCall:
         with contextlib.suppress(RuntimeError):  # the loop has ended
             self._engine.loop.call_soon_threadsafe(self._news.set)
 
+    async def _with_room(self, path: Path, seconds: float) -> None:
+        """The recorder made the file anew, so its room is set aside once more. Raises OSError when the disk
+        has filled up in that moment."""
+        try:
+            await asyncio.to_thread(room.set_aside, path, wav.HEADER + int(seconds * wav.RATE))
+        except OSError:
+            with contextlib.suppress(EngineError):
+                await self._command(EngineCall.stop_recording)
+            raise
+
     async def _complete(self, path: Path) -> float:
         """Wait until the recorder has written the sizes, then fsync; gives the seconds recorded."""
         loop = asyncio.get_running_loop()
@@ -247,14 +258,6 @@ class PjCall:
         else:
             log.warning("recorder left its file open", path=str(path))
         return await asyncio.to_thread(_kept, path)
-
-
-def _set_aside(path: Path, seconds: float) -> None:
-    """Room for the whole recording; without it the recording is as long as the disk allows."""
-    try:
-        room.set_aside(path, wav.HEADER + int(seconds * wav.RATE))
-    except OSError as error:
-        log.warning("no room set aside for the recording", path=str(path), why=str(error))
 
 
 def _kept(path: Path) -> float:

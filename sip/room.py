@@ -2,6 +2,7 @@
 the disk gets meanwhile."""
 
 import ctypes
+import errno
 import os
 from pathlib import Path
 
@@ -12,12 +13,14 @@ _libc.fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c
 
 
 def set_aside(path: Path, size: int) -> None:
-    """So that the file at `path` can grow to `size` bytes. Raises OSError when there is no room, or the
-    file system cannot do this."""
+    """So that the file at `path` can grow to `size` bytes. Raises OSError when there is no room. Where the
+    file system cannot do this, nothing is set aside."""
     handle = os.open(path, os.O_WRONLY)
     try:
         if _libc.fallocate(handle, KEEP_SIZE, 0, size):
             number = ctypes.get_errno()
+            if number in (errno.EOPNOTSUPP, errno.ENOSYS):
+                return
             raise OSError(number, os.strerror(number), str(path))
     finally:
         os.close(handle)

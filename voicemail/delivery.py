@@ -19,7 +19,7 @@ from uuid import UUID
 
 import structlog
 
-from sip import wav
+from sip import room, wav
 from sip.errors import BadSound
 from store.api import Store
 from store.errors import Unavailable
@@ -100,9 +100,10 @@ class Delivery:
             log.error("spool cannot be used", why=str(error))
             return False
 
-    async def begin(self, entry: SpoolEntry) -> "Draft":
-        """Make a place in the spool, on disk when this returns. Raises OSError."""
-        return Draft(entry, await asyncio.to_thread(self._spool.begin, entry))
+    async def begin(self, entry: SpoolEntry, longest: float = 0.0) -> "Draft":
+        """Make a place in the spool with room for `longest` seconds, on disk when this returns: who hears
+        the tone afterwards can finish. Raises OSError when the disk is full, and leaves nothing there."""
+        return Draft(entry, await asyncio.to_thread(self._begun, entry, longest))
 
     async def change(self, draft: "Draft", **changes: Any) -> "Draft":
         """Note what is known of it by now, so that a crash delivers it as the caller left it."""
@@ -136,6 +137,15 @@ class Delivery:
         for entry in entries:
             log.info("recording found in the spool", message_id=str(entry.id), complete=entry.complete)
             self._postpone(entry)
+
+    def _begun(self, entry: SpoolEntry, longest: float) -> Path:
+        path = self._spool.begin(entry)
+        try:
+            room.set_aside(path, wav.HEADER + int(longest * wav.RATE))
+        except OSError:
+            self._spool.remove(entry.id)
+            raise
+        return path
 
     async def _deliver(self, entry: SpoolEntry) -> bool:
         try:

@@ -170,7 +170,7 @@ class Letter:
     async def _take(self, *before: Sound) -> Draft | None:
         """A recording in a file of its own; None, and no file, when it is too short."""
         delivery = self._desk.delivery
-        draft = await delivery.begin(self._entry())
+        draft = await delivery.begin(self._entry(), self._desk.limits.longest)
         try:
             await self._call.play(*before)
             taken = await self._call.record(draft.path, self._desk.limits)

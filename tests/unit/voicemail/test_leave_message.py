@@ -1,10 +1,11 @@
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from sip.call import HungUp, Sound
+from sip.call import HungUp, RecordLimits, Sound
 from sip.invite import Reason
 from tests.fakes.call import Barges, ScriptedCall, Speaks, at_every_moment, voice
 from tests.fakes.desk import ANNA, House, house
@@ -46,6 +47,15 @@ async def test_a_recording_that_we_had_to_end_is_sent_as_cut_off(home: House) ->
     assert await leave(home, home.call(Speaks(5.0, "cut-off"))) is None
     (message,) = await home.messages()
     assert (message.seconds, message.cut_off) == (5.0, True)
+
+
+async def test_a_disk_that_fills_up_during_the_greeting_is_told_before_the_tone(home: House) -> None:
+    """The room for a recording longer than any disk stands for one that has just been filled."""
+    call = home.call(5.0)
+    desk = replace(home.desk(), limits=RecordLimits(longest=1e14))
+    assert await leave_message(desk, call, BOX) is Next.GOODBYE
+    assert call.heard == [*GREETING, "cannot_record_now", "goodbye"]
+    assert home.left_in_spool() == 0
 
 
 async def test_pound_sends_and_says_so_afterwards(home: House) -> None:
