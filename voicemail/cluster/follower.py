@@ -26,6 +26,10 @@ log = structlog.get_logger()
 LOOK = 0.5
 STUCK = 3.0
 """Seconds without rows from a peer that is there, until it is asked whether it still keeps them for us."""
+ASLEEP = 10.0
+"""Seconds in which PostgreSQL does not even try to fetch the peer's rows, until it gets a new subscription. It
+starts a failed worker again a moment after the last start, by the wall clock: after a jump back of an hour
+that is an hour later."""
 COUNT = 10.0
 """Seconds between two counts of what is counted in whole tables."""
 MARKS = 512
@@ -80,6 +84,23 @@ def merged(following: Following, hearing: Hearing, now: float) -> bool:
     return min(theirs, following.delivered_at) >= hearing.calm
 
 
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """PostgreSQL fetches no rows of the peer, and has not tried to."""
+
+    since: float
+    errors: int
+    """Failures until then: one more means that it tries."""
+
+
+def idle(before: Idle | None, incoming: SubscriptionState | None, now: float) -> Idle | None:
+    """None: it fetches them, or is not meant to."""
+    if incoming is None or not incoming.enabled or incoming.running:
+        return None
+    same = before is not None and before.errors == incoming.errors
+    return before if same else Idle(now, incoming.errors)
+
+
 def ago(moment: float | None, now: float) -> float | None:
     """For the keep-alive: moments are of one machine's clock."""
     return None if moment is None else round(now - moment, 3)
@@ -120,6 +141,7 @@ class Follower:
         self._delivery = Delivery()
         self._linked = False
         self._received = self._counted = float("-inf")
+        self._idle: Idle | None = None
         self._conflicts: int | None = None
         self._linking: asyncio.Task[None] | None = None
 
@@ -155,6 +177,7 @@ class Follower:
         receiving = incoming is not None and incoming.enabled and incoming.running and incoming.ready
         if receiving or peer is None or not peer.database:
             self._received = now
+        self._idle = idle(self._idle, incoming, now)
         if peer and peer.database:
             self._keep_linked(replica, incoming, now)
         if now - self._counted > COUNT:
@@ -186,10 +209,8 @@ class Follower:
     async def _link(self, replica: Replica) -> None:
         try:
             incoming = await replica.subscription_state()
-            if incoming and incoming.enabled and await replica.slot_is_lost(self.link):
-                log.warning(
-                    "The other node no longer keeps what this one missed; it is copied.", peer=self.peer.name
-                )
+            if incoming and incoming.enabled and (why := await self._useless(replica)):
+                log.warning("The other node is subscribed to anew.", peer=self.peer.name, why=why)
                 await replica.drop_subscription()
             await replica.ensure_subscription(self.link)
             self._linked = True
@@ -197,6 +218,14 @@ class Follower:
         except Exception as error:  # whatever it is, it is tried again; other texts may hold a password
             why = str(error) if isinstance(error, StoreError) else type(error).__name__
             self._tell("The other node cannot be subscribed to.", why)
+
+    async def _useless(self, replica: Replica) -> str:
+        """Why the subscription will bring nothing any more; "" when it may."""
+        if await replica.slot_is_lost(self.link):
+            return "it no longer keeps what this one missed"
+        if self._idle and time.monotonic() - self._idle.since > ASLEEP:
+            return "the database does not fetch its rows"
+        return ""
 
     def _tell(self, what: str, why: str = "") -> None:
         if why and why != self._trouble.get(what):

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import pytest
 
-from store.replica import NEAR, PeerState
-from voicemail.cluster.follower import Delivery, Following, ago, merged, wanted
+from store.replica import NEAR, PeerState, SubscriptionState
+from voicemail.cluster.follower import Delivery, Following, Idle, ago, idle, merged, wanted
 from voicemail.cluster.hearing import Hearing
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.roles import Status
@@ -30,6 +30,22 @@ def test_deposits_wait_for_a_peer_that_is_heard_and_near_whatever_its_status(sta
 )
 def test_otherwise_they_do_not_wait(said: KeepAlive | None, state: PeerState) -> None:
     assert not wanted(said, state)
+
+
+def subscription(running: bool = False, errors: int = 3, enabled: bool = True) -> SubscriptionState:
+    return SubscriptionState(enabled, running, ready=True, errors=errors, heard=None)
+
+
+def test_a_database_that_does_not_even_try_is_idle_since_its_last_failure() -> None:
+    first = idle(None, subscription(), 1.0)
+    assert first == Idle(1.0, 3)
+    assert idle(first, subscription(), 9.0) == first
+    assert idle(first, subscription(errors=4), 9.0) == Idle(9.0, 4)
+
+
+@pytest.mark.parametrize("state", [None, subscription(running=True), subscription(enabled=False)])
+def test_a_database_that_fetches_or_is_not_meant_to_is_not_idle(state: SubscriptionState | None) -> None:
+    assert idle(Idle(1.0, 3), state, 9.0) is None
 
 
 def test_what_was_written_before_a_look_is_delivered_when_the_peer_is_past_it() -> None:
