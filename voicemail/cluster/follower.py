@@ -27,9 +27,9 @@ LOOK = 0.5
 STUCK = 3.0
 """Seconds without rows from a peer that is there, until it is asked whether it still keeps them for us."""
 ASLEEP = 10.0
-"""Seconds in which PostgreSQL does not even try to fetch the peer's rows, until it gets a new subscription. It
-starts a failed worker again a moment after the last start, by the wall clock: after a jump back of an hour
-that is an hour later."""
+"""Seconds in which PostgreSQL does not even try to fetch the peer's rows, until it gets a new subscription.
+It starts a failed worker again a moment after the last start, by the wall clock: after a jump back of an
+hour that is an hour later."""
 COUNT = 10.0
 """Seconds between two counts of what is counted in whole tables."""
 MARKS = 512
