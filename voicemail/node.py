@@ -56,6 +56,7 @@ class Node:
     def __init__(self, config: Config, config_path: Path) -> None:
         self.config, self.config_path = config, config_path
         self.files = NodeFiles(config)
+        self.empty = self.files.empty.exists()
         membership = self.files.membership()
         self.server = None if config.store.dsn else programs.database(config, self.files)
         self.database = Database(config, self.server)
@@ -70,7 +71,7 @@ class Node:
             self.files.orders().deactivated,
             lambda deactivated: self.operator.keep_deactivated(deactivated),
         )
-        self.link = Link(self.files, membership, self.server, self.manager, self._say)
+        self.link = Link(self.files, membership, self.server, self.manager, self._say, self._replaced)
         self.history = History(self.files)
         self.operator = Operator(
             self.files, self.manager, self.history, self._situation, self._situation_asked
@@ -134,7 +135,11 @@ class Node:
         """While starting, only once somebody is there to answer them."""
         status = self.manager.status
         answers = answers_calls(status) and (status is not Status.STARTING or bool(self.workers.up))
-        return answers and self.operator.orders.taking_calls
+        return answers and self._lets_in()
+
+    def _lets_in(self) -> bool:
+        """Not while an operator forbids it, nor while it knows no mailboxes yet."""
+        return self.operator.orders.taking_calls and not self.empty
 
     # ---- the peer
 
@@ -143,6 +148,19 @@ class Node:
         self.link.membership = membership
         self._spawn(self.gate.reload())
         self.link.meet()
+
+    def _replaced(self) -> None:
+        """The other node gave this one up: whatever it took would be lost, so it takes nothing more."""
+        self.files.replaced.touch(0o600)
+        log.error("This server was replaced; it stops.", then=programs.REPLACED.format(self.config.directory))
+        self.stopping.set()
+
+    def _filled(self) -> None:
+        """All that the cluster had when this node joined is here."""
+        self.files.empty.unlink()
+        self.empty = False
+        log.info("This server has what the other one has; it may take calls.")
+        self.gate.wake()
 
     def _say(self) -> KeepAlive:
         following, change, up = self.link.following, self.manager.last_change, self.workers.up
@@ -163,7 +181,7 @@ class Node:
             lag=following.lag,
             single_copies=following.single_copies,
             wants_primary=self.manager.wants_primary(now),
-            taking_calls=self.operator.orders.taking_calls,
+            taking_calls=self._lets_in(),
             schema=self.database.schema,
             clock=time.time(),
             awake=self.manager.awake,
@@ -174,6 +192,8 @@ class Node:
 
     def _health(self, now: float) -> Health:
         self.workers.look()
+        if self.empty and self.link.following.receiving:
+            self._filled()
         ready = bool(self.workers.up) and self.crew["edge"].running
         self.answering = self.answering.seen(ready, self.manager.status, now)
         return Health(
@@ -253,7 +273,8 @@ class Node:
         """What this node says of itself when it is asked: more than in its keep-alives, and at once."""
         return {
             "status": self.manager.status,
-            "taking_calls": self.operator.orders.taking_calls,
+            "taking_calls": self._lets_in(),
+            "empty": self.empty,
             "programs": self.crew.running(),
             "replication": asdict(self.link.following),
         }

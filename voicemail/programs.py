@@ -22,6 +22,7 @@ from voicemail.primary.service import request_address
 from voicemail.secrets import Member, NodeFiles, socket_folder
 
 LOOPBACK = "127.0.0.1"
+REPLACED = "to use it again, empty {} and join as a new server (`voicemail cluster join`)"
 
 
 def database(config: Config, files: NodeFiles) -> PostgresServer:
@@ -64,7 +65,9 @@ def of_node(
 
 def lock(config: Config) -> int:
     """A file descriptor that keeps any other supervisor away from this node's directory, until it is
-    closed. Raises ClusterError when there is one."""
+    closed. Raises ClusterError when there is one, or when this node may run no more."""
+    if NodeFiles(config).replaced.exists():
+        raise ClusterError(f"this server was replaced: {REPLACED.format(config.directory)}")
     config.run_directory.mkdir(parents=True, exist_ok=True)
     handle = os.open(config.run_directory / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     try:

@@ -121,6 +121,11 @@ class NodeFiles:
         self.tls = self.directory / "tls"
         self.ca, self.ca_key = self.tls / "ca.pem", self.tls / "ca.key"
         self.certificate, self.key = self.tls / "node.pem", self.tls / "node.key"
+        self.replaced_peers = self.tls / "replaced-peers.json"
+        self.replaced = self.directory / "replaced"
+        """Exists once this node knows that another took its place: it never starts again."""
+        self.empty = self.directory / "empty"
+        """Exists until this node has what its cluster had when it joined: it takes no calls before."""
 
     @property
     def exists(self) -> bool:

@@ -16,12 +16,17 @@ async def lost(cluster: LocalCluster, dead: LocalNode) -> tuple[LocalNode, Path]
     return survivor, away
 
 
-async def replaced(cluster: LocalCluster, survivor: LocalNode, empty: LocalNode) -> float:
-    """The operator's three commands. Seconds from the start of the new node until deposits wait for it."""
+async def given_up(survivor: LocalNode) -> str:
+    """The operator's first command; the secret that it prints."""
     printed = await survivor.command("cluster", "replace-node", "--yes")
+    return printed.strip().splitlines()[-1]
+
+
+async def joined(cluster: LocalCluster, survivor: LocalNode, empty: LocalNode, text: str) -> float:
+    """The two others, on the new server. Seconds from its start until deposits wait for it."""
     secret = cluster.plan.directory / "replace.secret"
     secret.touch(0o600)
-    secret.write_text(printed.strip().splitlines()[-1])
+    secret.write_text(text)
     empty.config.directory.mkdir()
     where = ["--publisher", survivor.config.node.address, "--port", str(survivor.config.cluster.port)]
     await empty.command("cluster", "join", "--replace", *where, "--secret-file", str(secret))

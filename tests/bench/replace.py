@@ -21,7 +21,7 @@ from store.ids import uuid7
 from store.model import NewMessage
 from store.postgres import PostgresStore
 from tests.acceptance import scene
-from tests.acceptance.replacing import lost, replaced
+from tests.acceptance.replacing import given_up, joined, lost
 from voicemail.tour.local import LocalCluster, LocalNode
 
 SIDE_BY_SIDE = 8
@@ -60,7 +60,8 @@ async def measured(cluster: LocalCluster, dead: int, messages: int, size: int) -
     async with survivor.store() as store:
         took: list[float] = []
         calls = asyncio.create_task(steadily(store, size, took))
-        seconds = await replaced(cluster, survivor, cluster.nodes[dead - 1])
+        secret = await given_up(survivor)
+        seconds = await joined(cluster, survivor, cluster.nodes[dead - 1], secret)
         calls.cancel()
         with suppress(asyncio.CancelledError):
             await calls

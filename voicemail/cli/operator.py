@@ -137,6 +137,8 @@ def _kept(replication: dict[str, Any]) -> str | None:
 def _taking(node: dict[str, Any]) -> str | None:
     if "taking_calls" not in node:
         return None
+    if node.get("empty"):
+        return "no (it is being filled)"
     if not node["taking_calls"]:
         return "no (operator)"
     return "no" if node["status"] in ("Deactivated", "Not Functioning") else "yes"

@@ -26,6 +26,7 @@ from voicemail.cluster.certificates import (
     make_request,
     sign,
 )
+from voicemail.cluster.replaced import keep_proof, proofs
 from voicemail.config import Config
 from voicemail.errors import ClusterError
 from voicemail.secrets import Member, Membership, NodeFiles, Secrets, member_of, write_private
@@ -69,6 +70,7 @@ def renew_trust(files: NodeFiles) -> str:
     """Make a new authority that has signed this node only, so that nobody trusts the other one any more.
     Gives the secret to join with. This node keeps its key; repeating it after a crash is harmless."""
     now, me = datetime.now(UTC), files.membership().me
+    keep_proof(files)
     ca, ca_key = make_authority(me.name, now)
     key = files.key.read_bytes()
     certificate = sign(ca, ca_key, make_request(key, me.name), me.number, me.address, now)
@@ -87,16 +89,22 @@ class Admission:
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         source = writer.get_extra_info("peername")[0]
-        writer.write(_line({"ca": self.files.ca.read_text()}))
+        writer.write(_line({"ca": self.files.ca.read_text(), "replaced": proofs(self.files)}))
         try:
             asked = json.loads(await asyncio.wait_for(reader.readline(), PATIENCE) or b"{}")
-            answer = self.admit(asked, source) if asked else {}
+            answer = self.admit(asked, source) if asked and not self._was_replaced(asked, source) else {}
         except (ClusterError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             log.warning("Refused a node that wants to join.", source=source, why=str(error))
             await asyncio.sleep(SLOW)
             answer = {"error": str(error)}
         writer.write(_line(answer))
         await writer.drain()
+
+    def _was_replaced(self, asked: dict[str, Any], source: str) -> bool:
+        """A server that was given up was started all the same, has read the proof, and stops."""
+        if name := asked.get("was_replaced"):
+            log.warning("A server that was replaced was started again; it stops.", node=name, source=source)
+        return bool(name)
 
     def admit(self, asked: dict[str, Any], source: str) -> dict[str, Any]:
         """What the joining node gets. Raises ClusterError with the reason of a refusal."""
@@ -155,6 +163,8 @@ async def join(
         raise ClusterError(f"{where} does not answer as a publisher: {error}") from None
     _keep(files, ca, key, certificate)
     files.write_secrets(secrets)
+    if not config.store.dsn:
+        write_private(files.empty, b"")
     files.write_membership(membership)
     return membership
 

@@ -20,6 +20,7 @@ import structlog
 
 from voicemail.cluster import asking
 from voicemail.cluster.certificates import client_context, common_name, node_name, server_context
+from voicemail.cluster.replaced import was_replaced
 from voicemail.cluster.roles import Status
 from voicemail.control import Answer
 from voicemail.errors import ClusterError
@@ -219,9 +220,11 @@ class Listener:
             log.warning("Refused a connection to the cluster port.", source=source, why=why)
 
 
-async def speak(files: NodeFiles, peer: Member, say: Say) -> None:
+async def speak(
+    files: NodeFiles, peer: Member, say: Say, replaced: Callable[[], None] = lambda: None
+) -> None:
     """Dial the peer for ever and tell it `say()` every 200 ms. Each kind of failure is logged once,
-    and again after a connection that was of use."""
+    and again after a connection that was of use. `replaced` is called when the peer gave this node up."""
     context, told = client_context(files), set[str]()
     while True:
         began, why = time.monotonic(), "it closes the connection"
@@ -229,6 +232,10 @@ async def speak(files: NodeFiles, peer: Member, say: Say) -> None:
             await _tell(context, peer, say)
         except TimeoutError:
             why = "no answer"
+        except ssl.SSLCertVerificationError as error:
+            why = f"it is not of this node's cluster (was this node replaced?): {error.verify_message}"
+            if await was_replaced(files, peer):
+                return replaced()
         except (OSError, ssl.SSLError, ValueError) as error:
             why = f"{type(error).__name__}: {error}"
         was_of_use = time.monotonic() - began > GIVE_UP

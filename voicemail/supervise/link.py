@@ -15,7 +15,8 @@ from voicemail.secrets import Membership, NodeFiles
 
 
 class Link:
-    """To whoever `membership` says the other node is. `say` gives our keep-alive."""
+    """To whoever `membership` says the other node is. `say` gives our keep-alive; `replaced` is called
+    when the other node has given this one up."""
 
     def __init__(
         self,
@@ -24,10 +25,10 @@ class Link:
         server: PostgresServer | None,
         manager: Manager,
         say: Callable[[], KeepAlive],
+        replaced: Callable[[], None],
     ) -> None:
-        self.files, self.membership, self.server, self.manager, self.say = (
-            files, membership, server, manager, say,
-        )  # fmt: skip
+        self.files, self.membership, self.server, self.manager = files, membership, server, manager
+        self.say, self.replaced = say, replaced
         self.follower: Follower | None = None
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -42,7 +43,7 @@ class Link:
         if peer is None:
             return
         self.manager.peer_name = peer.name
-        self.tasks.append(asyncio.create_task(speak(self.files, peer, self.say)))
+        self.tasks.append(asyncio.create_task(speak(self.files, peer, self.say, self.replaced)))
         if self.server:
             link = self.server.link_conninfo(peer.address, peer.store_port, self.files.secrets().vmrepl)
             admin, number = self.server.conninfo("postgres"), self.membership.number
