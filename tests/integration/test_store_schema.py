@@ -81,3 +81,18 @@ def test_two_nodes_may_upgrade_one_external_database_at_once(postgres_server: Ru
             thread.join()
         assert len(revisions) == 3
         assert upgrade(conninfo) == revisions[0]
+
+
+def test_an_older_change_is_listed_as_lost_but_not_the_same_row_once_more(
+    database: psycopg.Connection,
+) -> None:
+    [[box]] = database.execute(
+        "insert into user_account (id, extension, name, mail, attach, pin_hash, language, lamps, hlc, node)"
+        " values (gen_random_uuid(), '1001', 'new', '', true, '', 'en', '{}', 10, 2) returning id"
+    ).fetchall()
+    again = "update user_account set name = 'old', hlc = %s, node = %s where id = %s"
+    for hlc, node, lost in ((10, 2, 0), (10, 1, 1), (9, 2, 2)):
+        database.execute(again, (hlc, node, box))
+        [[listed]] = database.execute("select count(*) from conflict_log").fetchall()
+        assert listed == lost
+    assert database.execute("select name from user_account").fetchall() == [("new",)]

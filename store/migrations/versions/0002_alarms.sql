@@ -22,6 +22,17 @@ create or replace view public.outbox_due as
   select o.* from public.outbox_open o
    where not exists (select 1 from public.outbox_done d where d.outbox_id = o.id);
 
+-- The same row once more, as after copying what a lost slot had missed, is no conflict.
+create or replace function public.last_writer_wins() returns trigger language plpgsql as $$
+begin
+  if (new.hlc, new.node) > (old.hlc, old.node) then return new; end if;
+  if (new.hlc, new.node) < (old.hlc, old.node) then
+    insert into public.conflict_log(tbl, lost)
+    values (tg_table_name, to_jsonb(new) - 'audio' - 'pin_hash');
+  end if;
+  return null;
+end $$;
+
 -- Local: the newest version of the schema that both nodes are known to have. It never goes back.
 create table public.agreement (one boolean primary key default true check (one), schema integer not null);
 insert into public.agreement (schema) values (1);
