@@ -2,6 +2,8 @@
 
 Each record has one writer (the worker of the slot; the zygote while there is none), and any number of
 readers in any process. A reader may see a record half written: figures of two moments, never a crash.
+Behind the records each worker has a clock, which its main thread sets after every poll: a worker that
+hangs without dying shows in nothing else.
 """
 
 import contextlib
@@ -16,6 +18,8 @@ from pathlib import Path
 
 RECORD = struct.Struct("<IIIIQd")
 """pid, state, calls now, capacity, calls since the start, started."""
+BEAT = struct.Struct("<d")
+"""When the main thread last polled, monotonic seconds of this machine."""
 
 
 class State(IntEnum):
@@ -51,7 +55,7 @@ class Board:
         self.path = path
         with path.open("r+b") as file:
             self._map = mmap.mmap(file.fileno(), 0)
-        self.slots = len(self._map) // RECORD.size
+        self.slots = len(self._map) // (RECORD.size + BEAT.size)
         self._bytes, self._seen = b"", tuple[WorkerState, ...]()
 
     @classmethod
@@ -59,7 +63,7 @@ class Board:
         """A new board in place of an old one, whose readers keep the old one until they reopen it."""
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
         with os.fdopen(handle, "wb") as file:
-            file.write(bytes(slots * RECORD.size))
+            file.write(bytes(slots * (RECORD.size + BEAT.size)))
         os.replace(name, path)
         return cls(path)
 
@@ -69,7 +73,7 @@ class Board:
 
     def read(self) -> tuple[WorkerState, ...]:
         """The same objects again while nothing has changed: supervisors look ten times a second."""
-        now = self._map[:]
+        now = self._map[: self.slots * RECORD.size]
         if now != self._bytes:
             self._bytes, self._seen = now, tuple(self._read(now, slot) for slot in range(self.slots))
         return self._seen
@@ -84,6 +88,14 @@ class Board:
             self._map, worker.slot * RECORD.size,
             worker.pid, worker.state, worker.busy, worker.capacity, worker.total, worker.started,
         )  # fmt: skip
+
+    def beat(self, slot: int, now: float) -> None:
+        """The main thread of this worker has polled at `now`."""
+        BEAT.pack_into(self._map, self.slots * RECORD.size + slot * BEAT.size, now)
+
+    def beats(self) -> tuple[float, ...]:
+        """When each slot's main thread last polled; 0 for never."""
+        return tuple(beat for (beat,) in BEAT.iter_unpack(self._map[self.slots * RECORD.size :]))
 
     def close(self) -> None:
         with contextlib.suppress(BufferError):

@@ -103,6 +103,8 @@ class Engine:
         """Raises pj.Error when a port is in use."""
         self.settings, self.loop = settings, loop
         self.listener: Listener | None = None
+        self.polled: Callable[[float], None] = lambda now: None
+        """Called in the main thread after every poll, with the monotonic time: at least twice a second."""
         self.commands: collections.deque[tuple[Callable[..., Any], tuple[Any, ...], Any]] = (
             collections.deque()
         )
@@ -225,6 +227,7 @@ class Engine:
         while self.running:
             self.endpoint.libHandleEvents(self.settings.poll_ms)
             now = time.monotonic()
+            self.polled(now)
             while self.chores and self.chores[0][0] <= now:
                 self.later(*self.chores.popleft()[1:])
             while self.commands:

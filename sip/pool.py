@@ -54,6 +54,12 @@ def died(slot: Slot, now: float) -> Slot:
     return replace(slot, pid=0, deaths=deaths, not_before=now + pause)
 
 
+def hung(slot: Slot, beat: float, awake: float, now: float, patience: float) -> bool:
+    """Whether this worker has not polled for `patience` seconds; `awake`: since when this process, which was
+    frozen together with it, has looked without a pause."""
+    return bool(slot.pid) and now - max(beat, slot.born, awake) > patience
+
+
 def die_with_parent(parent: int) -> None:
     """Be killed when the parent goes, whatever it dies of. Ends at once if it has gone already."""
     ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -84,6 +90,8 @@ class Zygote:
         self.board = Board.create(settings.board, settings.workers)
         self.slots = [Slot(number) for number in range(settings.workers)]
         self.ending = False
+        self.look = settings.hung / 5
+        self.looked = self.awake = time.monotonic()
 
     def run(self) -> None:
         """Signals are blocked and waited for: nothing can happen between a look and a wait."""
@@ -94,6 +102,7 @@ class Zygote:
         at_once = False
         while not self.ending:
             self.reap()
+            self.end_hung(time.monotonic())
             self.start_due()
             caught = signal.sigtimedwait(watched, self.pause())
             self.ending = caught is not None and caught.si_signo != signal.SIGCHLD
@@ -108,10 +117,22 @@ class Zygote:
         ]
 
     def pause(self) -> float:
-        """Until the next slot is due."""
+        """Until the next slot is due, or the next look."""
         now = time.monotonic()
         waits = [slot.not_before - now for slot in self.slots if not slot.pid]
-        return max(0.0, min(waits, default=60.0))
+        return max(0.0, min([self.look, *waits]))
+
+    def end_hung(self, now: float) -> None:
+        """Kill workers that hang; they are forked again as any that died. After a pause of this process
+        (a frozen node) all clocks are old, and count anew."""
+        if now - self.looked > 2 * self.look:
+            self.awake = now
+        self.looked = now
+        for slot, beat in zip(self.slots, self.board.beats(), strict=True):
+            if hung(slot, beat, self.awake, now, self.settings.hung):
+                log.error("worker hangs and is killed", slot=slot.number, pid=slot.pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(slot.pid, signal.SIGKILL)
 
     def fork(self, slot: Slot, now: float) -> Slot:
         zygote = os.getpid()

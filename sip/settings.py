@@ -52,6 +52,9 @@ class PoolSettings:
     prompts: Prompts = _no_prompts
     drain: float = 30.0
     """Seconds that calls in progress may take after SIGTERM before they are ended."""
+    hung: float = 10.0
+    """Seconds after which a worker that no longer polls is killed: it answers nobody, and its recordings are
+    safer in the spool. It polls twice a second."""
     keep_rtp_trunks: frozenset[str] = frozenset()
     """Trunks (names as the edge tells them) that must get RTP packets even while we are silent."""
     prepare: Callable[[], None] = field(default=lambda: None)

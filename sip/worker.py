@@ -54,6 +54,7 @@ class Worker:
         """From start to SIGTERM or SIGUSR1."""
         self.engine, self.loop = engine, asyncio.get_running_loop()
         engine.listener = self.heard
+        engine.polled = lambda now: self.board.beat(self.state.slot, now)
         self.show()
         async with AsyncExitStack() as stack:
             self.handler = await self.opened(stack)

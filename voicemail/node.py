@@ -191,7 +191,7 @@ class Node:
     # ---- how we are
 
     def _health(self, now: float) -> Health:
-        self.workers.look()
+        self.workers.look(now)
         if self.empty and self.link.following.receiving:
             self._filled()
         ready = bool(self.workers.up) and self.crew["edge"].running

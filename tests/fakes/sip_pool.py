@@ -148,7 +148,13 @@ def serve() -> None:
         return path if path.exists() else None
 
     settings = PoolSettings(
-        workers, engine, folder / "board", prompts, drain=2.0, keep_rtp_trunks=frozenset({"talkative"})
+        workers,
+        engine,
+        folder / "board",
+        prompts,
+        drain=2.0,
+        hung=3.0,
+        keep_rtp_trunks=frozenset({"talkative"}),
     )
     run_pool(settings, session_of(Conversations(folder)))
 

@@ -64,6 +64,23 @@ async def test_a_killed_worker_is_back_within_a_second_and_its_recording_can_be_
     await again.ended()
 
 
+async def test_a_worker_that_hangs_is_replaced_and_its_recording_can_be_repaired(
+    pool: SipPool, phone: Softphone
+) -> None:
+    call = await phone.dial(pool.uri("record"))
+    await call.answered()
+    await call.say(pool.folder / "speech.wav")
+    await asyncio.sleep(0.6)
+    victim, bystander = pool.pids()
+    os.kill(victim, signal.SIGSTOP)
+    await pool.until(lambda: pool.pids()[0] not in (0, victim) and pool.board.read()[0].state is State.READY)
+    assert pool.pids()[1] == bystander
+    assert "worker hangs and is killed" in pool.log()
+    (left,) = pool.folder.glob("kept/*.wav")
+    assert wav.repair(left)
+    assert hears(left, pool.folder / "speech.wav") is not None
+
+
 async def test_a_pool_that_is_told_to_end_lets_calls_finish_and_takes_no_new_ones(
     pool: SipPool, phone: Softphone
 ) -> None:

@@ -5,12 +5,16 @@ from pathlib import Path
 
 from sip.board import Board, State, WorkerState
 
+SILENT = 3.0
+"""Seconds without a poll after which a worker does not count as up; it polls twice a second."""
+
 
 class Workers:
     """Looks often, so the board is kept open, and read once for all who ask within a tick."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._awake: tuple[bool, ...] = ()
         self._board: Board | None = None
         self._inode = 0
         self.seen: tuple[WorkerState, ...] = ()
@@ -20,20 +24,22 @@ class Workers:
         self._path.unlink(missing_ok=True)
         self._board, self.seen = None, ()
 
-    def look(self) -> None:
-        """Read the board; nobody is there when it cannot be read."""
+    def look(self, now: float) -> None:
+        """Read the board at `now` (monotonic seconds); nobody is there when it cannot be read."""
         try:
             inode = os.stat(self._path).st_ino
             if self._board is None or self._inode != inode:
                 self._board, self._inode = Board.open(self._path), inode
             self.seen = self._board.read()
+            self._awake = tuple(now - beat < SILENT for beat in self._board.beats())
         except (OSError, ValueError):
             self.seen = ()
 
     @property
     def up(self) -> tuple[WorkerState, ...]:
-        """Those that take calls."""
-        return tuple(worker for worker in self.seen if worker.state is State.READY)
+        """Those that take calls, and do not hang."""
+        looks = zip(self.seen, self._awake, strict=False)
+        return tuple(worker for worker, awake in looks if awake and worker.state is State.READY)
 
     @property
     def busy(self) -> int:

@@ -23,3 +23,11 @@ def test_an_unknown_state_is_read_as_gone(tmp_path: Path) -> None:
     (tmp_path / "board").write_bytes(b"\xff" * (tmp_path / "board").stat().st_size)
     assert Board.open(tmp_path / "board").read()[0].state is State.GONE
     assert board.slots == 1
+
+
+def test_each_slot_has_a_clock_that_is_no_news_of_its_record(tmp_path: Path) -> None:
+    board = Board.create(tmp_path / "board", 2)
+    before = board.read()
+    board.beat(1, 42.5)
+    assert Board.open(tmp_path / "board").beats() == (0.0, 42.5)
+    assert board.read() is before

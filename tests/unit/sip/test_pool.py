@@ -1,7 +1,7 @@
 from itertools import islice, pairwise
 from pathlib import Path
 
-from sip.pool import LONGEST_PAUSE, SHORT_LIFE, Slot, died
+from sip.pool import LONGEST_PAUSE, SHORT_LIFE, Slot, died, hung
 from sip.settings import EngineSettings, PoolSettings
 from sip.worker import pauses
 
@@ -39,3 +39,12 @@ def test_each_slot_has_ports_of_its_own() -> None:
     engines = [settings.engine_of(slot) for slot in range(3)]
     assert [engine.sip_port for engine in engines] == [6000, 6001, 6002]
     assert [engine.rtp_port for engine in engines] == [20000, 20040, 20080]
+
+
+def test_a_worker_hangs_when_it_has_not_polled_for_long_since_it_was_born_and_we_were_awake() -> None:
+    slot = Slot(0, pid=7, born=100.0)
+    assert not hung(slot, beat=104.0, awake=0.0, now=113.9, patience=10.0)
+    assert hung(slot, beat=104.0, awake=0.0, now=114.1, patience=10.0)
+    assert not hung(slot, beat=104.0, awake=110.0, now=114.1, patience=10.0)
+    assert not hung(slot, beat=0.0, awake=0.0, now=109.9, patience=10.0)
+    assert not hung(Slot(0), beat=104.0, awake=0.0, now=200.0, patience=10.0)
