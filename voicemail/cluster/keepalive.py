@@ -152,6 +152,8 @@ class Listener:
         try:
             await writer.start_tls(self.context, ssl_handshake_timeout=HANDSHAKE)
             await self._sort(reader, writer, source, opened)
+        except ConnectionError:  # however the system words it: one line for all of them
+            self._complain(source, "it breaks the connection off")
         except (OSError, ssl.SSLError, ValueError) as error:
             self._complain(source, f"{type(error).__name__}: {error}")
         finally:
