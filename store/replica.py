@@ -203,7 +203,9 @@ class Replica:
     async def clear_single_copies(self) -> int:
         """Forget those that the peer has on its disk by now; how many are left.
 
-        A message is stamped at one call and can go at a later one, so it takes two calls at least.
+        A message is stamped at one call and can go at a later one, so it takes two calls at least. With the
+        place flushed: the place inserted may lie behind a page's header, where nobody gets before more is
+        written; what is visible has been flushed.
         """
         await self._connections.query(
             "delete from public.single_copy where lsn <="
@@ -211,7 +213,7 @@ class Replica:
             (self.outgoing,),
         )
         await self._connections.query(
-            "update public.single_copy set lsn = pg_current_wal_insert_lsn() where lsn is null"
+            "update public.single_copy set lsn = pg_current_wal_flush_lsn() where lsn is null"
         )
         return await self.single_copies()
 

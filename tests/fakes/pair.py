@@ -158,7 +158,7 @@ class Pair:
         return one == two
 
     async def _written(self, node: Node) -> str:
-        [row] = await self._ask(node, "select pg_current_wal_insert_lsn()::text")
+        [row] = await self._ask(node, "select pg_current_wal_flush_lsn()::text")
         return str(row[0])
 
     async def _flushed(self, node: Node, name: str, target: str) -> bool:
