@@ -124,7 +124,11 @@ async def taken_in_a_split(node: LocalNode, user: User, other: User) -> None:
 
 async def test_two_users_with_one_extension_are_listed(cluster: LocalCluster) -> None:
     assert "No conflicts." in await cluster.nodes[0].command("cluster", "conflicts")
-    users = [User(uuid7(), "4401", f"made on {node.config.node.name}", "") for node in cluster.nodes]
+    ids = sorted(uuid7() for _ in cluster.nodes)
+    users = [
+        User(one, "4401", f"made on {node.config.node.name}", "")
+        for one, node in zip(ids, cluster.nodes, strict=True)
+    ]
     async with cluster.nodes[0].store() as store:
         await store.users.add(users[0])
     await scene.seen("both nodes hold the same", lambda: alike(cluster.nodes), 20)
