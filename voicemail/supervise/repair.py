@@ -115,7 +115,8 @@ class Repair:
                 f" {me}, and kept in a file only. Overwrite {me} from {peer.name}?"
             }
         async with self._alone():
-            dump = self.files.directory / f"overwritten-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"
+            stamp = f"{time.strftime('%Y%m%d-%H%M%S')}-{time.time_ns() // 10**6 % 1000:03}"
+            dump = self.files.directory / f"overwritten-{stamp}.jsonl"
             done = await self._overwrite(server, peer, dump)
         said = f"{me} is as {peer.name} now: {done.fetched} rows fetched"
         if not done.only_here and not done.differed:
