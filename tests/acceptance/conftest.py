@@ -1,5 +1,6 @@
 """Two real nodes for the whole run, made and run by the same commands that an administrator uses."""
 
+import asyncio
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -64,6 +65,7 @@ async def small(home: Path) -> AsyncIterator[Scene]:
         await cluster.start()
         tour = Tour(cluster, plan.directory, plan.directory / "mails")
         await tour.open(stack, scene.free_port())
+        await asyncio.sleep(2.5)  # an edge asks its only worker every 2 s, and may have met it unready
         yield Scene(cluster, tour, 0)
 
 

@@ -23,16 +23,19 @@ from voicemail.tour.tour import Person, Tour
 PIN = "481516"
 BLOCK = 4000
 """Ports of one cluster; see `plan`."""
-taken: set[int] = set()
+taken: list[int] = []
 
 
 def plan(directory: Path, **more: Any) -> Plan:
     """A place below 32768, where the system gives no ports away by itself."""
     blocks = random.sample(range(8060, 28000, 40), 400)
-    start = next(
-        block for block in blocks if all(abs(block - other) >= BLOCK for other in taken) and free(block)
+    start = next(  # those of clusters that have ended may be used again, when there is no other
+        block
+        for others in (taken, taken[-2:])
+        for block in blocks
+        if all(abs(block - other) >= BLOCK for other in others) and free(block)
     )
-    taken.add(start)
+    taken.append(start)
     return Plan(directory, sip=start, rtp=start + 600, workers_at=start + 3000, **more)
 
 
