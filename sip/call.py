@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
@@ -35,6 +36,20 @@ class RecordLimits:
     silence: float = 10.0
     keys: str = "#"
     """Keys that end the recording; others are ignored."""
+    pause: str = ""
+    """A key that pauses the recording, and lets it go on; "" for none. A pause of a minute ends it."""
+    warning: Sound | None = None
+    """Played to the caller 15 s before the limit, when that is 30 s or more; it is not recorded."""
+
+
+class Transferred(StrEnum):
+    """How putting a call through ended. After DONE the caller is gone from us."""
+
+    DONE = "done"
+    BUSY = "busy"
+    NO_ANSWER = "no answer"
+    REFUSED = "refused"
+    """By the caller's own side, which cannot be transferred, or by the target."""
 
 
 class Call(Protocol):
@@ -69,6 +84,20 @@ class Call(Protocol):
         """Record to `path` (created; its directory must exist) until a key, silence, the limit or
         hang-up. Fsyncs the growing file at least every second. The file is complete (WAV sizes
         right) and fsynced when this returns."""
+
+    async def transfer(self, number: str) -> Transferred:
+        """Put the caller through to a number by REFER (RFC 3515), sent to where the call came from.
+        DONE when that side has taken it over (a final NOTIFY of 2xx, or its BYE); it never waits longer
+        than 20 s. Whether the number may be called is the conversation's to check, before."""
+
+    async def connect(self, number: str, ring: float) -> Transferred:
+        """As `transfer`, but supervised: ring the number ourselves for up to `ring` seconds while the
+        caller hears ringing, and hand the call over when it is answered (REFER with Replaces,
+        RFC 3891). When it is not, the caller is still here."""
+
+    def use_language(self, language: str) -> None:
+        """Prompts by name are spoken in this language from now on ("en", "de"); a prompt which that
+        language lacks is spoken in the default one."""
 
     async def hang_up(self) -> None:
         """End the call (BYE). Does nothing when it has ended."""

@@ -42,3 +42,6 @@ class Invite:
     source: str = ""
     trunk: str = ""
     """The trunk that the edge found for `source`; "" for a caller from an allowed network."""
+    identified: str = ""
+    """The extension of the user who certainly is calling: registered by digest at an edge, or asserted by
+    a trunk whose word is believed (`trust_identity`). "" for everybody else; From alone never counts."""

@@ -21,6 +21,7 @@ from store.model import (
     Notice,
     OutboxItem,
     PinPolicy,
+    Setting,
     Told,
     User,
     Work,
@@ -29,8 +30,10 @@ from store.model import (
 
 class Users(Protocol):
     async def by_extension(self, extension: str) -> User | None:
-        """The user with this extension, None when there is none. When both nodes gave it away during
-        a cut, the user with the lower id has it, on both nodes, until an operator changes one."""
+        """The user with this extension, or this alternate extension (a setting of kind
+        "alternate_extension", named by the number, {"user": id}); None when there is none. When both nodes
+        gave it away during a cut, the user with the lower id has it on both, until an operator changes
+        one."""
 
     async def get(self, user_id: UUID) -> User | None: ...
 
@@ -63,8 +66,27 @@ class Messages(Protocol):
         on both nodes while the peer is up, waiting for the peer's disk `wait` seconds at most.
         Repeating it with the same id adds nothing."""
 
+    async def send(
+        self, message: NewMessage, mailboxes: Sequence[UUID], audio: bytes, *, wait: float = 1.0
+    ) -> Deposit:
+        """Deposit one recording in many mailboxes, in one transaction; `message.mailbox_id` is not used.
+        The message in each has an id of its own, made of `message.id` and the mailbox's (`copy_id`); the
+        audio is kept once. Work for lamps and mails is due at `envelope.deliver_at` where that is set.
+        Repeating it adds nothing."""
+
+    async def size(self, mailbox_id: UUID) -> int:
+        """Bytes of audio in the mailbox, deleted messages included, purged ones not."""
+
+    async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
+        """Messages that have stood since before a moment as this mark leaves out: for READ the new ones,
+        for DELETE the saved ones, for PURGE the deleted ones; oldest first (aging)."""
+
+    async def sent(self, sender_id: UUID, after: datetime) -> Sequence[Message]:
+        """What a user has sent that is to be delivered later than `after`, to be listed and cancelled."""
+
     async def listing(self, mailbox_id: UUID, *folders: Folder) -> Sequence[Message]:
-        """Urgent first, then oldest first (new) within each folder; all folders when none is given."""
+        """Urgent first, then oldest first (new) within each folder; all folders when none is given.
+        Neither purged messages nor such as are to be delivered later."""
 
     async def get(self, message_id: UUID) -> Message | None: ...
 
@@ -78,6 +100,25 @@ class Messages(Protocol):
 
     async def all_ids(self) -> Sequence[UUID]:
         """Ids of all messages held here, deleted or not: to compare nodes."""
+
+
+class Settings(Protocol):
+    """Policies and options, by kind and name. Small; read whole and kept by their users, who are woken by
+    `changes` ("setting")."""
+
+    async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None: ...
+
+    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
+        """By kind and name: the system's, or a user's. Every kind when none is given."""
+
+    async def owned(self, kind: str) -> Sequence[Setting]:
+        """Those of one kind of all users, by owner and name."""
+
+    async def put(self, setting: Setting) -> None:
+        """Add or replace. The newest over both nodes wins."""
+
+    async def remove(self, kind: str, name: str, owner: UUID | None = None) -> None:
+        """Raises NotFound."""
 
 
 class SignIns(Protocol):
@@ -133,6 +174,8 @@ class Store(Protocol):
     def users(self) -> Users: ...
     @property
     def messages(self) -> Messages: ...
+    @property
+    def settings(self) -> Settings: ...
     @property
     def sign_ins(self) -> SignIns: ...
     @property

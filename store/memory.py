@@ -25,10 +25,12 @@ from store.model import (
     Notice,
     OutboxItem,
     PinPolicy,
+    Setting,
     Told,
     User,
     Work,
     clean,
+    setting_id,
 )
 
 ORDER = tuple(Folder)
@@ -58,6 +60,7 @@ class State:
     copies: int = 1
     clock: HybridClock = field(default_factory=HybridClock)
     users: dict[UUID, User] = field(default_factory=dict)
+    settings: dict[UUID, Setting] = field(default_factory=dict)
     greetings: dict[tuple[UUID, str], bytes] = field(default_factory=dict)
     messages: dict[UUID, tuple[Message, bytes]] = field(default_factory=dict)
     marks: dict[UUID, set[Mark]] = field(default_factory=dict)
@@ -82,6 +85,36 @@ class State:
     def add_work(self, kind: Work, mailbox_id: UUID, message_id: UUID) -> None:
         item = OutboxItem(uuid7(), kind, mailbox_id, message_id, datetime.now(UTC))
         self.outbox[item.id] = item
+
+
+class MemorySettings:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None:
+        self._state.check()
+        return self._state.settings.get(setting_id(kind, name, owner))
+
+    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
+        self._state.check()
+        found = (each for each in self._state.settings.values() if each.owner == owner)
+        return sorted((s for s in found if kind in ("", s.kind)), key=lambda s: (s.kind, s.name))
+
+    async def owned(self, kind: str) -> Sequence[Setting]:
+        self._state.check()
+        found = [each for each in self._state.settings.values() if each.owner and each.kind == kind]
+        return sorted(found, key=lambda each: (str(each.owner), each.name))
+
+    async def put(self, setting: Setting) -> None:
+        self._state.check()
+        self._state.settings[setting.id] = setting
+        self._state.tell("setting")
+
+    async def remove(self, kind: str, name: str, owner: UUID | None = None) -> None:
+        self._state.check()
+        if self._state.settings.pop(setting_id(kind, name, owner), None) is None:
+            raise NotFound(f"no {kind} {name!r}")
+        self._state.tell("setting")
 
 
 class MemoryUsers:
@@ -334,6 +367,7 @@ class MemoryStore:
     def __init__(self, node: int = 1) -> None:
         self.state = State(node=node)
         self.users = MemoryUsers(self.state)
+        self.settings = MemorySettings(self.state)
         self.messages = MemoryMessages(self.state)
         self.sign_ins = MemorySignIns(self.state)
         self.outbox = MemoryOutbox(self.state)

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime
 from enum import StrEnum
-from uuid import UUID
+from uuid import UUID, uuid5
 
 
 def clean(text: str) -> str:
@@ -39,6 +39,80 @@ class Greeting:
     """A WAV file."""
 
 
+class MessageKind(StrEnum):
+    """What a message is (functions.md section 4)."""
+
+    VOICE = "voice"
+    BROADCAST = "broadcast"
+    """The system's, to everybody; lights no lamp."""
+    READ_RECEIPT = "read receipt"
+    NON_DELIVERY = "non-delivery"
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A stretch of a message's audio that somebody else spoke, or spoke at another time: an introduction
+    (of the message's sender) is followed by the message that was forwarded."""
+
+    seconds: float
+    sender: UUID | None = None
+    caller: str = ""
+    recorded: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """What a message carries besides its audio. The default is a caller's from outside."""
+
+    kind: MessageKind = MessageKind.VOICE
+    sender: UUID | None = None
+    """The user who sent it, known for sure (signed in, or identified by the edge); None: an outside
+    caller."""
+    recipients: tuple[str, ...] = ()
+    """Extensions and "list:<name>" as they were addressed, for a reply to all."""
+    private: bool = False
+    """Never forwarded."""
+    secure: bool = False
+    """Never leaves the store: heard by telephone only."""
+    receipt: bool = False
+    """The sender wants to know when it has been heard."""
+    deliver_at: datetime | None = None
+    """Shown to nobody but its sender before."""
+    about: UUID | None = None
+    """The message of which a receipt or a non-delivery tells."""
+    why: str = ""
+    """Of a non-delivery."""
+    parts: tuple[Part, ...] = ()
+    """In playing order; () when all of the audio is the sender's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A thing that administrators or users set: a class of service, a schedule, a user's options. What it
+    holds is read and checked by who uses it; the newest over both nodes wins, as a whole."""
+
+    kind: str
+    name: str
+    """Unique within kind and owner, so that the same thing made on both nodes is one."""
+    body: str
+    """JSON."""
+    owner: UUID | None = None
+    """The user it belongs to; None: the system's."""
+
+    @property
+    def id(self) -> UUID:
+        return setting_id(self.kind, self.name, self.owner)
+
+
+def setting_id(kind: str, name: str, owner: UUID | None = None) -> UUID:
+    """The same on both nodes."""
+    return uuid5(owner or SYSTEM, f"{kind}/{name}")
+
+
+SYSTEM = UUID("5d1ac5d4-7a7e-4a6b-8f0e-2a3c9f1e6b01")
+"""Owns what belongs to no user, such as its greetings and broadcast messages."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewMessage:
     """A message about to be deposited. `id` is the spool's name, so a repeat cannot double it."""
@@ -55,6 +129,7 @@ class NewMessage:
     cut_off: bool = False
     """Delivered from the spool after a crash: the end may be missing."""
     call_id: str = ""
+    envelope: Envelope = Envelope()
 
 
 class Folder(StrEnum):
@@ -80,6 +155,7 @@ class Message:
     folder: Folder
     node: int
     """Number of the node that took it."""
+    envelope: Envelope = Envelope()
 
 
 class Mark(StrEnum):
@@ -89,6 +165,8 @@ class Mark(StrEnum):
     UNREAD = "unread"
     DELETE = "delete"
     UNDELETE = "undelete"
+    PURGE = "purge"
+    """Gone for good, on both nodes: it is listed no more and its audio is given up. Nothing undoes it."""
 
 
 @dataclass(frozen=True, slots=True)

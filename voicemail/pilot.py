@@ -28,6 +28,7 @@ from voicemail.conversation.sign_in import sign_in
 from voicemail.delivery import Delivery
 from voicemail.greetings import Greetings
 from voicemail.phonebook import Phonebook
+from voicemail.policy.book import Policies
 
 log = structlog.get_logger()
 
@@ -119,6 +120,7 @@ class Pilot:
         self, store: Store, delivery: Delivery, settings: PilotSettings, now: Callable[[], datetime]
     ) -> None:
         self._store, self._delivery, self._settings, self._now = store, delivery, settings, now
+        self._policies = Policies(store, now)
         self._phonebook = Phonebook(store.users)
         self._greetings = Greetings(store.users, settings.folder / "greetings")
 
@@ -146,8 +148,15 @@ class Pilot:
     def _desk(self) -> Iterator[Desk]:
         sounds = Sounds(self._settings.folder)
         try:
+            settings = self._settings
             yield Desk(
-                self._store, self._delivery, sounds, self._now, self._settings.limits, self._settings.policy
+                self._store,
+                self._delivery,
+                sounds,
+                self._policies,
+                self._now,
+                settings.limits,
+                settings.policy,
             )
         finally:
             sounds.close()

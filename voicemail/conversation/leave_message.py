@@ -17,7 +17,6 @@ from sip.call import Call, HungUp, Sound
 from sip.invite import Reason
 from store.ids import uuid7
 from store.spool import SpoolEntry
-from voicemail.conversation import speech
 from voicemail.conversation.desk import Box, Desk
 from voicemail.conversation.menu import Menu, choose
 from voicemail.delivery import Draft
@@ -61,7 +60,7 @@ async def leave_message(desk: Desk, call: Call, box: Box) -> Next:
     Raises HungUp when the caller has gone; what was recorded is then on its way."""
     if not await desk.delivery.has_room():
         return await _refuse(call)
-    if await call.play(*greeting(box), until="#*") == "*":
+    if await call.play(*greeting(desk, box), until="#*") == "*":
         return Next.SIGN_IN
     try:
         async with Letter(desk, call, box) as letter:
@@ -74,13 +73,13 @@ async def leave_message(desk: Desk, call: Call, box: Box) -> Next:
     return Next.GOODBYE
 
 
-def greeting(box: Box) -> tuple[Sound, ...]:
+def greeting(desk: Desk, box: Box) -> tuple[Sound, ...]:
     """The owner's recording, or the system's words with the extension digit by digit."""
     if box.greeting:
         return (box.greeting,)
     busy = box.reason is Reason.BUSY
     after = "default_greeting_after_busy" if busy else "default_greeting_after"
-    return ("default_greeting_before", *speech.digits(box.extension), after)
+    return ("default_greeting_before", *desk.words.digits(box.extension), after)
 
 
 async def first_recording(letter: "Letter") -> bool:

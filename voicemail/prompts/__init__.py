@@ -1,6 +1,7 @@
 """The recordings of what callers hear: one folder for each language, and the texts they were made from.
 
-`<language>/catalogue.toml` lists every prompt with its text; README.md says how the recordings are made.
+`<language>/*.toml` list every prompt with its text, a file for each part of the telephone interface;
+README.md says how the recordings are made.
 """
 
 import re
@@ -8,6 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 SHIPPED = Path(__file__).parent
 NAME = re.compile(r"[a-z0-9_]+")
@@ -44,11 +46,25 @@ def _recordings(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in folder.glob("*.wav") if NAME.fullmatch(path.stem)}
 
 
+def catalogue(folder: Path) -> dict[str, dict[str, Any]]:
+    """All of the folder's lists as one, by table ("tones", "speech") and name. ValueError when two lists
+    have the same name, OSError when there is no list."""
+    whole: dict[str, dict[str, Any]] = {"tones": {}, "speech": {}}
+    files = sorted(folder.glob("*.toml"))
+    if not files:
+        raise FileNotFoundError(f"{folder}: no list of prompts")
+    for file in files:
+        for table, entries in tomllib.loads(file.read_text("utf-8")).items():
+            if twice := whole[table].keys() & entries.keys():
+                raise ValueError(f"{file}: in another list, too: {', '.join(sorted(twice))}")
+            whole[table].update(entries)
+    return whole
+
+
 def texts(language: str = "en") -> dict[str, str]:
     """What each spoken prompt of a shipped language says, by name, for people to read.
 
     Errors: OSError when the language is not shipped.
     """
-    catalogue = tomllib.loads((SHIPPED / language / "catalogue.toml").read_text("utf-8"))
-    entries: dict[str, str | dict[str, str]] = catalogue["speech"]
+    entries = catalogue(SHIPPED / language)["speech"]
     return {name: entry if isinstance(entry, str) else entry["text"] for name, entry in entries.items()}

@@ -12,6 +12,7 @@ from tests.fakes.call import FILE, START, Barges, ScriptedCall, Step, at_every_m
 from tests.fakes.desk import ANNA, House, house
 from voicemail.conversation.hear_messages import Do, hear_messages, mark_for, place
 from voicemail.conversation.main_menu import counted, main_menu
+from voicemail.words import en
 
 AFTER = "after_message_menu"
 
@@ -248,7 +249,7 @@ async def test_marking_new_what_is_new_and_saving_what_is_saved_is_harmless(home
     ],
 )
 def test_counts_are_said_in_the_listeners_words(counts: Counts, said: str) -> None:
-    assert " ".join(counted(counts)) == said
+    assert " ".join(counted(en, counts)) == said
 
 
 async def in_menu(home: House, *script: Step, user: User = ANNA) -> ScriptedCall:

@@ -73,8 +73,8 @@ async def test_the_message_has_left_the_spool_for_the_store_before_sent_is_said(
     assert (in_spool["tone"], in_spool["caller_menu"], in_spool["message_sent"]) == (1, 1, 0)
 
 
-async def test_the_greeting_tells_that_the_line_is_busy() -> None:
-    said = greeting(Box("1001", ANNA, reason=Reason.BUSY))
+async def test_the_greeting_tells_that_the_line_is_busy(home: House) -> None:
+    said = greeting(home.desk(), Box("1001", ANNA, reason=Reason.BUSY))
     assert said == (*GREETING[:-1], "default_greeting_after_busy")
 
 

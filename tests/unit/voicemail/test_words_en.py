@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from voicemail import prompts
-from voicemail.conversation import speech
+from voicemail.words import en as speech
 
 TEXTS = prompts.texts()
 NOW = datetime(2026, 11, 24, 15, 0, tzinfo=UTC)

@@ -1,0 +1,1 @@
+"""What administrators and users decide: classes of service, schedules, handlers; values and pure rules."""

@@ -1,0 +1,109 @@
+"""Policies by name, read from the store and kept; what the store has not is built in (`builtin.py`).
+
+One per worker. While the store is away, what was read last goes on to hold, and else the defaults: a call
+never ends for want of a policy.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
+
+import structlog
+from pydantic import ValidationError
+
+from store.api import Store
+from store.errors import StoreError
+from store.model import Setting
+from voicemail.policy.builtin import BUILT_IN
+from voicemail.policy.model import Policy, UserOptions
+
+log = structlog.get_logger()
+P = TypeVar("P", bound=Policy)
+
+WITHIN = 0.7
+"""Seconds a call waits for the store."""
+FRESH = timedelta(seconds=2)
+"""How long the system's policies are used without looking again."""
+OPTIONS = "options"
+
+
+class Policies:
+    """`now` gives the time with time zone."""
+
+    def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
+        self._store, self._now = store, now
+        self._read_at: datetime | None = None
+        self._system: Mapping[tuple[str, str], Setting] = {}
+        self._options: dict[UUID, UserOptions] = {}
+
+    async def get(self, kind: type[P], name: str) -> P | None:
+        """The system's policy of this name; None when there is none, not even built in."""
+        await self._refresh()
+        found = self._system.get((kind.KIND, name))
+        return (found and parsed(kind, found)) or BUILT_IN.get(kind, {}).get(name)
+
+    async def all(self, kind: type[P]) -> Mapping[str, P]:
+        """By name, built-in ones included."""
+        await self._refresh()
+        own = {s.name: parsed(kind, s) for s in self._system.values() if s.kind == kind.KIND}
+        return {**BUILT_IN.get(kind, {}), **{name: each for name, each in own.items() if each}}
+
+    async def of(self, kind: type[P], owner: UUID) -> Mapping[str, P]:
+        """A user's own, by name, or a handler's (its setting's id). {} while the store is away."""
+        try:
+            async with asyncio.timeout(WITHIN):
+                found = await self._store.settings.all(kind.KIND, owner)
+        except (StoreError, TimeoutError) as error:
+            log.warning("settings cannot be looked up", kind=kind.KIND, why=str(error) or "no answer")
+            return {}
+        return {each.name: read for each in found if (read := parsed(kind, each))}
+
+    async def options(self, user_id: UUID) -> UserOptions:
+        """A user's options; those read last, or the defaults, while the store is away."""
+        try:
+            async with asyncio.timeout(WITHIN):
+                found = await self._store.settings.get(UserOptions.KIND, OPTIONS, user_id)
+        except (StoreError, TimeoutError) as error:
+            log.warning("options cannot be looked up", why=str(error) or "no answer")
+            return self._options.get(user_id, UserOptions())
+        self._options[user_id] = (found and parsed(UserOptions, found)) or UserOptions()
+        return self._options[user_id]
+
+    async def set_options(self, user_id: UUID, options: UserOptions) -> None:
+        """Raises Unavailable."""
+        await self.put(OPTIONS, options, user_id)
+        self._options[user_id] = options
+
+    async def put(self, name: str, policy: Policy, owner: UUID | None = None) -> None:
+        """Raises Unavailable."""
+        await self._store.settings.put(Setting(policy.KIND, name, policy.model_dump_json(), owner))
+        self._read_at = None
+
+    async def remove(self, kind: type[Policy], name: str, owner: UUID | None = None) -> None:
+        """Raises NotFound, Unavailable."""
+        await self._store.settings.remove(kind.KIND, name, owner)
+        self._read_at = None
+
+    async def _refresh(self) -> None:
+        now = self._now()
+        if self._read_at and timedelta(0) <= now - self._read_at < FRESH:
+            return
+        try:
+            async with asyncio.timeout(WITHIN):
+                found = await self._store.settings.all()
+        except (StoreError, TimeoutError) as error:
+            log.warning("policies cannot be looked up", why=str(error) or "no answer")
+        else:
+            self._system = {(each.kind, each.name): each for each in found}
+        self._read_at = now
+
+
+def parsed(kind: type[P], setting: Setting) -> P | None:
+    """None, and a line in the log, when it is damaged: the default holds then."""
+    try:
+        return kind.model_validate_json(setting.body)
+    except ValidationError as error:
+        log.error("setting cannot be read", kind=setting.kind, name=setting.name, why=str(error))
+        return None
