@@ -8,7 +8,7 @@ import re
 import tomllib
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -81,6 +81,10 @@ class Trunk(Section):
     lamp_headers: dict[str, str] = {}
     lamp_body_account: str = ""
     keep_rtp: bool = False
+    redirecting: Literal["first", "last"] = "first"
+    """Which of several forwardings names the mailbox: that of the party called originally, or the last."""
+    trust_identity: bool = False
+    """Its P-Asserted-Identity is believed: a call from a user's extension is that user's."""
 
 
 class Store(Section):
@@ -182,6 +186,8 @@ requests_per_second_per_source = 200
 # lamp_headers = { "X-VM-Mailbox" = "{extension}" }
 # lamp_body_account = "sip:{extension}@192.0.2.5"   # Message-Account line; "" for none
 # keep_rtp = false                # true for a PBX that hangs up on calls without RTP
+# redirecting = "first"           # forwarded twice: the mailbox of the party called "first" or "last"
+# trust_identity = false          # true: its P-Asserted-Identity proves which user calls
 
 [store]
 port = 5432                       # of this node's own PostgreSQL

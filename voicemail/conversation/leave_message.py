@@ -60,7 +60,7 @@ async def leave_message(desk: Desk, call: Call, box: Box) -> Next:
     except OSError as error:
         log.error("spool cannot be used", why=str(error))
         return await _refuse(call)
-    await call.play(*letter.last_words)
+    await call.play(*letter.last_words, "goodbye")
     return Next.GOODBYE
 
 

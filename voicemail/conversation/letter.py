@@ -40,8 +40,8 @@ class Letter:
         """Whether the guard sends it: false for an author who wants unsent messages discarded."""
         self.ended_by = ""
         """How the latest recording ended."""
-        self.last_words: tuple[Sound, ...] = ("goodbye",)
-        """What is to be said of it when the guard has been left."""
+        self.last_words: tuple[Sound, ...] = ()
+        """What is to be said of it when the guard has been left: sent, or cancelled."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -54,7 +54,7 @@ class Letter:
             return await self.cancel()
         if self._draft:
             await self._desk.delivery.deliver(self._draft, complete=not self._cut_off)
-            self.last_words = ("message_sent", "goodbye")
+            self.last_words = ("message_sent",)
 
     @property
     def entry(self) -> SpoolEntry | None:
@@ -110,7 +110,7 @@ class Letter:
         draft, self._draft = self._draft, None
         if draft:
             await self._desk.delivery.drop(draft)
-        self.last_words = ("message_cancelled", "goodbye")
+        self.last_words = ("message_cancelled",)
 
     async def _take(self, *before: Sound) -> Draft | None:
         """A recording in a file of its own; None, and no file, when it is too short."""
