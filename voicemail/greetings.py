@@ -1,4 +1,4 @@
-"""Recorded greetings as files to play: those of the latest mailboxes called are kept, per worker.
+"""Recorded greetings and names as files to play: those of the latest mailboxes called are kept, per worker.
 
 The store is asked at every call whether a greeting is still the same, and sends the audio only if not.
 While it is away, the greeting heard last is played.
@@ -22,6 +22,12 @@ log = structlog.get_logger()
 
 WITHIN = 0.7
 """Seconds a call that rings waits for the store."""
+STANDARD = "standard"
+NAME = "name"
+"""The kind of a recorded name."""
+
+Key = tuple[UUID, str]
+"""Whose, and of which kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,22 +39,24 @@ class Kept:
 
 
 class Greetings:
-    """Keeps up to `most` files below `folder`. A file lives on until so many other mailboxes were called:
-    longer than the call it was looked up for takes to begin playing it."""
+    """Keeps up to `most` files below `folder`. A file lives on until so many others were looked up: longer
+    than the call it was looked up for takes to begin playing it."""
 
-    def __init__(self, users: Users, folder: Path, most: int = 64) -> None:
+    def __init__(self, users: Users, folder: Path, most: int = 256) -> None:
         self._users, self._folder, self._most = users, folder, most
-        self._kept: dict[UUID, Kept] = {}
+        self._kept: dict[Key, Kept] = {}
         self._numbers = itertools.count(1)
 
-    async def of(self, user_id: UUID, within: float = WITHIN) -> Path | None:
-        """The file of a user's greeting; None for the system's, also when the store is away and nothing
-        is kept, and when the disk is full. Never takes much longer than `within` seconds."""
-        kept = self._kept.get(user_id)
+    async def of(self, owner: UUID, kind: str = STANDARD, within: float = WITHIN) -> Path | None:
+        """The file of a greeting of this kind, of a user or a handler; None when there is none, also when
+        the store is away and nothing is kept, and when the disk is full. Never takes much longer than
+        `within` seconds."""
+        key = (owner, kind)
+        kept = self._kept.get(key)
         try:
             async with asyncio.timeout(within):
-                found = await self._users.greeting_unless(user_id, kept.version if kept else "")
-            return await self._remember(user_id, kept, found)
+                found = await self._users.greeting_unless(owner, kept.version if kept else "", kind)
+            return await self._remember(key, kept, found)
         except (Unavailable, TimeoutError) as error:
             log.warning("greeting cannot be looked up", why=str(error) or "no answer", remembered=bool(kept))
             return kept.path if kept else None
@@ -56,15 +64,15 @@ class Greetings:
             log.warning("greeting replaced by the system's", why=str(error))
             return None
 
-    async def _remember(self, user_id: UUID, kept: Kept | None, found: Greeting | None) -> Path | None:
+    async def _remember(self, key: Key, kept: Kept | None, found: Greeting | None) -> Path | None:
         """Raises OSError."""
         if found and kept and found.version == kept.version:
-            self._kept[user_id] = self._kept.pop(user_id, kept)  # the latest is last
+            self._kept[key] = self._kept.pop(key, kept)  # the latest is last
             return kept.path
         path = await asyncio.to_thread(self._written, found.audio) if found and found.audio else None
-        self._forget(user_id)
+        self._forget(key)
         if found:
-            self._kept[user_id] = Kept(found.version, path)
+            self._kept[key] = Kept(found.version, path)
         while len(self._kept) > self._most:
             self._forget(next(iter(self._kept)))
         return path
@@ -77,8 +85,8 @@ class Greetings:
         path.write_bytes(audio)
         return path
 
-    def _forget(self, user_id: UUID) -> None:
-        gone = self._kept.pop(user_id, None)
+    def _forget(self, key: Key) -> None:
+        gone = self._kept.pop(key, None)
         if gone and gone.path:
             with contextlib.suppress(OSError):
                 gone.path.unlink()

@@ -1,7 +1,8 @@
 """Who has which extension, also while the store is away: users seen are remembered, per worker."""
 
 import asyncio
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
 
 import structlog
 
@@ -13,14 +14,27 @@ log = structlog.get_logger()
 
 WITHIN = 0.7
 """Seconds a call that rings waits for the store before memory has to do."""
+ALL_FRESH = 30.0
+"""Seconds for which the list of everybody is used without reading it again."""
 
 
 class Phonebook:
     """Remembers up to `most` users; the one longest unseen is forgotten first."""
 
-    def __init__(self, users: Users, most: int = 5000) -> None:
-        self._users, self._most = users, most
+    def __init__(self, users: Users, most: int = 5000, clock: Callable[[], float] = time.monotonic) -> None:
+        self._users, self._most, self._clock = users, most, clock
         self._seen: dict[str, User] = {}
+        self._all: tuple[float, Sequence[User]] | None = None
+
+    async def everybody(self) -> Sequence[User]:
+        """All users, by extension, as they were half a minute ago at most. Raises Unavailable."""
+        if self._all is None or self._clock() - self._all[0] > ALL_FRESH:
+            self._all = (self._clock(), await self._users.all())
+        return self._all[1]
+
+    async def find(self, number: str) -> User | None:
+        """The user with this number; None when there is none, or nobody can tell."""
+        return (await self.find_first((number,))).get(number)
 
     async def find_first(self, numbers: Iterable[str], within: float = WITHIN) -> dict[str, User | None]:
         """Look numbers up, in order, until one is a user's. A number that is missing in the answer is
