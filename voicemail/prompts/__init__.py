@@ -54,11 +54,16 @@ def catalogue(folder: Path) -> dict[str, dict[str, Any]]:
     if not files:
         raise FileNotFoundError(f"{folder}: no list of prompts")
     for file in files:
-        for table, entries in tomllib.loads(file.read_text("utf-8")).items():
+        for table, entries in read(file).items():
             if twice := whole[table].keys() & entries.keys():
                 raise ValueError(f"{file}: in another list, too: {', '.join(sorted(twice))}")
             whole[table].update(entries)
     return whole
+
+
+def read(file: Path) -> dict[str, dict[str, Any]]:
+    """One list. OSError, or ValueError when it is not TOML."""
+    return tomllib.loads(file.read_text("utf-8"))
 
 
 def texts(language: str = "en") -> dict[str, str]:

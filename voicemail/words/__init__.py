@@ -5,7 +5,7 @@ Word order and plurals are code, everything that is said is data (voicemail/prom
 from datetime import datetime
 from typing import Protocol
 
-from voicemail.words import en
+from voicemail.words import de, en
 
 Names = tuple[str, ...]
 """Names of prompts, ready for `call.play(*names)`."""
@@ -22,7 +22,7 @@ class Words(Protocol):
     def moment(self, when: datetime, now: datetime) -> Names: ...
 
 
-LANGUAGES: dict[str, Words] = {"en": en}
+LANGUAGES: dict[str, Words] = {"en": en, "de": de}
 DEFAULT = "en"
 
 

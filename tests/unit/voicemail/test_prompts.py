@@ -1,24 +1,32 @@
+"""Lists of prompts and their recordings, of every language. All of a language in one test each: there are
+hundreds of recordings, and a test says which of them is at fault."""
+
 import struct
 import wave
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from deploy.prompts import render
-from voicemail import prompts
+from voicemail import prompts, words
 from voicemail.prompts import PromptBook
 
 ENGLISH = prompts.SHIPPED / "en"
 CATALOGUE = render.read_catalogue(ENGLISH)
 BOOK = PromptBook()
-SPOKEN = sorted(prompts.texts())
 HEADER = struct.pack("<4sIHHIIHHH4sI", b"fmt ", 18, 7, 1, 8000, 8000, 1, 8, 0, b"fact", 4)  # mu-law, mono
+LANGUAGES = sorted(words.LANGUAGES)
+
+each_language = pytest.mark.parametrize("language", LANGUAGES)
 
 
-def samples(name: str) -> np.ndarray:
+@cache
+def samples(language: str, name: str) -> np.ndarray:
     """A recording as samples of full scale 1.0, by G.711's own rule."""
-    data = (BOOK.find(name) or Path()).read_bytes()
+    data = (PromptBook(language).find(name) or Path()).read_bytes()
     codes = ~np.frombuffer(data[58 : 58 + int.from_bytes(data[54:58], "little")], np.uint8)
     size = ((codes & 15) * 2.0 + 33) * 2.0 ** (codes >> 4 & 7) - 33
     return np.where(codes & 128, -size, size) / 8192
@@ -30,67 +38,90 @@ def level(speech: np.ndarray) -> float:
     return float(10 * np.log10(powers[powers > powers.max() / 1000].mean()))
 
 
-def test_every_prompt_of_the_catalogue_has_a_recording_of_its_present_text():
-    assert render.stale(ENGLISH, CATALOGUE) == []
+def faulty(language: str, is_right: Callable[[str], bool]) -> list[str]:
+    """The names of spoken prompts for which something does not hold."""
+    return [name for name in sorted(prompts.texts(language)) if not is_right(name)]
 
 
-def test_no_recording_is_missing_from_the_catalogue():
-    assert render.orphans(ENGLISH, CATALOGUE) == []
-    assert BOOK.names() == CATALOGUE.keys()
+@each_language
+def test_every_prompt_of_the_lists_has_a_recording_of_its_present_text(language: str) -> None:
+    folder = prompts.SHIPPED / language
+    assert render.stale(folder, render.read_catalogue(folder)) == []
 
 
-def test_names_are_snake_case():
-    assert [name for name in CATALOGUE if not prompts.NAME.fullmatch(name)] == []
+@each_language
+def test_every_recording_is_in_a_list(language: str) -> None:
+    listed = render.read_catalogue(prompts.SHIPPED / language)
+    assert render.orphans(prompts.SHIPPED / language, listed) == []
+    assert PromptBook(language).names() == listed.keys()
+    assert [name for name in listed if not prompts.NAME.fullmatch(name)] == []
 
 
-@pytest.mark.parametrize("name", sorted(CATALOGUE))
-def test_a_recording_is_mu_law_with_right_sizes(name: str):
-    found = BOOK.find(name)
-    assert found
-    data = found.read_bytes()
-    length = int.from_bytes(data[54:58], "little")
-    assert data[12:46] == HEADER
-    assert data[50:54] == b"data"
-    assert int.from_bytes(data[4:8], "little") == len(data) - 8
-    assert int.from_bytes(data[46:50], "little") == length
-    assert 58 + length <= len(data) <= 58 + length + 1
+@each_language
+def test_every_language_says_all_that_is_not_its_own_way_of_counting(language: str) -> None:
+    assert everywhere(language) == everywhere("en")
 
 
-@pytest.mark.parametrize("name", SPOKEN)
-def test_speech_is_equally_loud_everywhere_and_never_near_clipping(name: str):
-    speech = samples(name)
-    assert 10 ** (-12 / 20) < np.abs(speech).max() < 10 ** (-5.5 / 20)
-    assert -24 < level(speech) < -17
+def everywhere(language: str) -> set[str]:
+    """Names that conversations may use: all but those of words.toml, which only `words` knows."""
+    folder = prompts.SHIPPED / language
+    own = prompts.read(folder / "words.toml")["speech"]
+    return render.read_catalogue(folder).keys() - own.keys()
 
 
-@pytest.mark.parametrize("name", SPOKEN)
-def test_speech_starts_soon_and_lasts_as_long_as_its_text(name: str):
-    speech, text = samples(name), prompts.texts()[name]
-    heard = np.flatnonzero(np.abs(speech) > 0.01) / 8000
-    assert heard[0] < 0.1
-    assert len(speech) / 8000 - heard[-1] < 0.25
-    assert 0.04 * len(text) < len(speech) / 8000 < 0.2 + 0.11 * len(text)
+@each_language
+def test_recordings_are_mu_law_with_right_sizes(language: str) -> None:
+    def is_right(name: str) -> bool:
+        data = (PromptBook(language).find(name) or Path()).read_bytes()
+        length = int.from_bytes(data[54:58], "little")
+        sizes = int.from_bytes(data[4:8], "little"), int.from_bytes(data[46:50], "little")
+        right = sizes == (len(data) - 8, length) and 58 + length <= len(data) <= 58 + length + 1
+        return right and data[12:46] == HEADER and data[50:54] == b"data"
+
+    assert faulty(language, is_right) == []
 
 
-def test_the_tone_is_one_kilohertz():
-    spectrum = np.abs(np.fft.rfft(samples("tone")))
-    assert len(samples("tone")) == 3200
+@each_language
+def test_speech_is_equally_loud_everywhere_and_never_near_clipping(language: str) -> None:
+    def is_right(name: str) -> bool:
+        speech = samples(language, name)
+        return -24 < level(speech) < -17 and 10 ** (-12 / 20) < np.abs(speech).max() < 10 ** (-5.5 / 20)
+
+    assert faulty(language, is_right) == []
+
+
+@each_language
+def test_speech_starts_soon_and_lasts_as_long_as_its_text(language: str) -> None:
+    texts = prompts.texts(language)
+
+    def is_right(name: str) -> bool:
+        speech, text = samples(language, name), texts[name]
+        heard = np.flatnonzero(np.abs(speech) > 0.01) / 8000
+        soon = heard[0] < 0.1 and len(speech) / 8000 - heard[-1] < 0.25
+        return bool(soon and 0.04 * len(text) < len(speech) / 8000 < 0.25 + 0.12 * len(text))
+
+    assert faulty(language, is_right) == []
+
+
+def test_the_tone_is_one_kilohertz() -> None:
+    spectrum = np.abs(np.fft.rfft(samples("en", "tone")))
+    assert len(samples("en", "tone")) == 3200
     assert int(spectrum.argmax()) * 8000 / 3200 == 1000
 
 
-def test_the_second_of_silence_is_silent():
-    assert np.abs(samples("silence_1s")).max() < 0.001
-    assert len(samples("silence_1s")) == 8000
+def test_the_second_of_silence_is_silent() -> None:
+    assert np.abs(samples("en", "silence_1s")).max() < 0.001
+    assert len(samples("en", "silence_1s")) == 8000
 
 
-def test_a_missing_prompt_is_none_and_no_error():
+def test_a_missing_prompt_is_none_and_no_error() -> None:
     assert BOOK.find("no_such_prompt") is None
     assert BOOK.find("../en/tone") is None
     assert PromptBook("xx").find("tone") is None
     assert PromptBook(folder=Path("/nonexistent")).find("tone") == ENGLISH / "tone.wav"
 
 
-def test_a_recording_in_the_folder_of_a_site_comes_first(tmp_path: Path):
+def test_a_recording_in_the_folder_of_a_site_comes_first(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "welcome.wav"), "wb") as own:
         own.setparams((1, 2, 8000, 0, "NONE", ""))
     (tmp_path / "house_rules.wav").write_bytes((tmp_path / "welcome.wav").read_bytes())
@@ -100,17 +131,22 @@ def test_a_recording_in_the_folder_of_a_site_comes_first(tmp_path: Path):
     assert book.find("goodbye") == ENGLISH / "goodbye.wav"
 
 
-def test_a_changed_text_makes_its_recording_stale():
+def test_a_changed_text_makes_its_recording_stale() -> None:
     changed = CATALOGUE | {"goodbye": render.Speech("Farewell."), "added": render.Speech("New.")}
-    assert sorted(render.stale(ENGLISH, changed)) == ["added", "goodbye"]
+    assert {"added", "goodbye"} <= {*render.stale(ENGLISH, changed)}
 
 
-def test_a_removed_text_makes_its_recording_an_orphan():
+def test_a_removed_text_makes_its_recording_an_orphan() -> None:
     assert render.orphans(ENGLISH, {k: v for k, v in CATALOGUE.items() if k != "goodbye"}) == ["goodbye"]
 
 
-def test_an_entry_may_tell_the_voice_other_words(tmp_path: Path):
-    (tmp_path / "catalogue.toml").write_text(
-        '[tones]\n[speech]\nx = { text = "Dr.", say = "Doctor.", take = 3 }'
-    )
+def test_an_entry_may_tell_the_voice_other_words(tmp_path: Path) -> None:
+    (tmp_path / "x.toml").write_text('[tones]\n[speech]\nx = { text = "Dr.", say = "Doctor.", take = 3 }')
     assert render.read_catalogue(tmp_path) == {"x": render.Speech("Doctor.", 3)}
+
+
+def test_a_name_in_two_lists_is_refused(tmp_path: Path) -> None:
+    for name in ("a.toml", "b.toml"):
+        (tmp_path / name).write_text('[speech]\nx = "X."')
+    with pytest.raises(ValueError, match="in another list, too: x"):
+        render.read_catalogue(tmp_path)
