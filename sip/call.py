@@ -88,12 +88,14 @@ class Call(Protocol):
     async def transfer(self, number: str) -> Transferred:
         """Put the caller through to a number by REFER (RFC 3515), sent to where the call came from.
         DONE when that side has taken it over (a final NOTIFY of 2xx, or its BYE); it never waits longer
-        than 20 s. Whether the number may be called is the conversation's to check, before."""
+        than 20 s. A caller who came over no trunk is put through as by `connect`, in 20 s.
+        Whether the number may be called is the conversation's to check, before."""
 
     async def connect(self, number: str, ring: float) -> Transferred:
         """As `transfer`, but supervised: ring the number ourselves for up to `ring` seconds while the
         caller hears ringing, and hand the call over when it is answered (REFER with Replaces,
-        RFC 3891). When it is not, the caller is still here."""
+        RFC 3891). A caller's side that cannot take it over stays joined with the other here, and this
+        returns when they have hung up. When it is not answered, the caller is still here."""
 
     def use_language(self, language: str) -> None:
         """Prompts by name are spoken in this language from now on ("en", "de"); a prompt which that
@@ -109,5 +111,6 @@ Handler = Callable[[Call], Awaitable[None]]
 Session = Callable[[int], AbstractAsyncContextManager[Handler]]
 """Opens what a worker needs (database, spool) for slot n and gives the handler of its calls."""
 
-Prompts = Callable[[str], Path | None]
-"""Finds the file of a prompt by name; None when there is none (it is then skipped and logged)."""
+Prompts = Callable[[str, str], Path | None]
+"""Finds the file of a prompt by name and language ("" for the default one, in which a prompt that the
+language lacks is found, too); None when there is none (it is then skipped and logged)."""

@@ -124,6 +124,7 @@ class Engine:
         self.endpoint.libInit(_endpoint_config(settings))
         self.address = self._listen()
         self.bell.connect(self.address)
+        self.identity = settings.identity or "sip:vm@{}:{}".format(*self.address)
         self._prepare_media()
         self.endpoint.libStart()
         self.account()
@@ -145,7 +146,7 @@ class Engine:
     def account(self, identity: str = "", route: str = "") -> Account:
         """The account that sends as `identity` ("" for our own) by way of `route` (a loose-route URI,
         "" for none), made on first use. The library has room for eight of them."""
-        key = (identity or self.settings.identity or "sip:vm@{}:{}".format(*self.address), route)
+        key = (identity or self.identity, route)
         if key not in self.accounts:
             account = Account()
             account.engine = self

@@ -46,7 +46,9 @@ class EngineCall(pj.Call):  # type: ignore[misc]
     audio: Any = None
     player: Any = None
     recorder: Any = None
-    keeps_rtp = over = False
+    keeps_rtp = over = paused = False
+    partner = 0
+    """The call that this one is joined with; 0 for none."""
 
     def onCallState(self, prm: Any) -> None:
         info = self.getInfo()
@@ -69,14 +71,23 @@ class EngineCall(pj.Call):  # type: ignore[misc]
     def onDtmfDigit(self, prm: Any) -> None:
         self.tell("digit", prm.digit)
 
+    def onCallTransferRequest(self, prm: Any) -> None:
+        """A caller must not make us call anybody, which the library would do unasked."""
+        prm.statusCode = pj.PJSIP_SC_FORBIDDEN
+
+    def onCallTransferStatus(self, prm: Any) -> None:
+        if prm.finalNotify or prm.statusCode >= 200:
+            self.tell("referred", int(prm.statusCode))
+
     def connect(self, index: int) -> None:
         """Join a new or resumed stream to whatever plays and records."""
         self.audio = self.getAudioMedia(index)
         self.audio.startTransmit(self.engine.sink)
         if self.player:
             self.player.startTransmit(self.audio)
-        if self.recorder:
+        if self.recorder and not self.paused:
             self.audio.startTransmit(self.recorder)
+        self.join()
         if self.keeps_rtp:
             self.engine.after(RESTORED, EngineCall.send_silence, self.number)
 
@@ -105,9 +116,19 @@ class EngineCall(pj.Call):  # type: ignore[misc]
     def record(self, path: str) -> None:
         recorder = pj.AudioMediaRecorder()
         recorder.createRecorder(path, 0, 0, pj.PJMEDIA_FILE_WRITE_ULAW)
-        self.recorder = recorder
+        self.recorder, self.paused = recorder, False
         if self.audio:
             self.audio.startTransmit(recorder)
+
+    def pause_recording(self) -> None:
+        """The file stays open and does not grow."""
+        self.paused = True
+        disconnect(self.audio, self.recorder)
+
+    def go_on_recording(self) -> None:
+        self.paused = False
+        if self.audio and self.recorder:
+            self.audio.startTransmit(self.recorder)
 
     def stop_recording(self) -> None:
         """The file is complete some ms later."""
@@ -130,6 +151,28 @@ class EngineCall(pj.Call):  # type: ignore[misc]
                 parameters = self.getStreamInfo(index).audCodecParam
                 parameters.setting.vad = False
                 self.audStreamModifyCodecParam(index, parameters)
+
+    def refer(self, target: str) -> None:
+        """Ask the other side to call `target` in our place (RFC 3515)."""
+        self.xfer(target, pj.CallOpParam(True))
+
+    def refer_to_leg(self, number: int) -> None:
+        """Ask the other side to take our place in another call of this worker (RFC 3891)."""
+        self.xferReplaces(self.engine.calls[number], pj.CallOpParam(True))
+
+    def bridge(self, number: int) -> None:
+        """Let two calls hear one another, on these and later streams."""
+        other = self.engine.calls[number]
+        self.partner, other.partner = number, self.number
+        self.keep_rtp()
+        other.keep_rtp()
+        self.join()
+
+    def join(self) -> None:
+        other = self.engine.calls.get(self.partner)
+        if other and self.audio and other.audio:
+            self.audio.startTransmit(other.audio)
+            other.audio.startTransmit(self.audio)
 
     def dial(self, digits: str) -> None:
         self.dialDtmf(digits)

@@ -43,8 +43,8 @@ class Growth:
         """Seconds for which nothing new has come, as far as looks can tell."""
         self._seen, self._grew, self._file = HEADER, now, -1
 
-    def look(self, now: float) -> None:
-        """Put the file on disk, and judge what is new in it. Raises OSError."""
+    def look(self, now: float, resting: bool = False) -> None:
+        """Put the file on disk, and judge what is new in it; one that rests need not grow. Raises OSError."""
         if self._file < 0:
             self._file = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
         os.fdatasync(self._file)
@@ -53,6 +53,8 @@ class Growth:
         if new:
             quiet, throughout = trailing_quiet(new)
             self.quiet, self._grew = self.quiet + quiet if throughout else quiet, now
+        elif resting:
+            self._grew = now
         self.stalled = now - self._grew
 
     @property

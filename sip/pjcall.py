@@ -1,94 +1,76 @@
-"""A call as a conversation sees it (`sip.call.Call`), in the asyncio thread, on top of the engine.
-
-One coroutine at a time runs a call, so there is no lock: events only change fields and ring `_news`,
-and every verb waits by `_until(what it waits for)`. A hang-up rings too, and then raises HungUp.
-"""
+"""A call as a conversation sees it (`sip.call.Call`), in the asyncio thread, on top of the engine."""
 
 import asyncio
 import contextlib
 import itertools
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 
-from sip import room, wav
-from sip.call import HungUp, Prompts, Recording, RecordLimits, Sound
+from sip import tones, transfer, wav
+from sip.call import HungUp, Prompts, Recording, RecordLimits, Sound, Transferred
 from sip.endpoint import Engine
 from sip.enginecall import EngineCall
 from sip.errors import EngineError
 from sip.invite import Invite
-from sip.keys import Keys
+from sip.line import Line
 from sip.sounds import chosen
-from sip.watch import Listener, Watched
+from sip.taping import Taping, completed
+from sip.transfer import Out
 
 log = structlog.get_logger()
 
 ANSWER_PATIENCE = 10.0
 """Seconds from our 200 until it must be acknowledged and audio flow; the 200 is repeated meanwhile
 (RFC 3261 section 13.3.1.4). Without an ACK nobody listens: an edge died, and the caller went elsewhere."""
-CLOSE_PATIENCE = 1.0
-"""Seconds until the recorder must have completed its file; measured: 22 ms at most."""
-FIRST_FLUSH = 0.1
-"""A header without audio is also what a file looks like before its first flush: wait so long."""
+PHONES_PATIENCE = 20.0
+"""Seconds that a number is rung for a caller who cannot be transferred."""
 
 
-class PjCall:
+class PjCall(Line):
     """Implements `sip.call.Call`. `keep_rtp` sends packets while we are silent, for trunks that
     would hang up otherwise; set it before `answer`."""
 
-    def __init__(self, engine: Engine, number: int, invite: Invite, prompts: Prompts) -> None:
+    def __init__(
+        self, engine: Engine, number: int, invite: Invite, prompts: Prompts, out: Out | None = None
+    ) -> None:
+        super().__init__(engine, number)
         self.keep_rtp = False
-        self.ended = self.cut_off = False
-        self._engine, self.number, self._invite, self._prompts = engine, number, invite, prompts
-        self._keys = Keys()
-        self._news = asyncio.Event()
-        self._audio = self._answered = self._acknowledged = self._held = False
-        self._played = 0
+        self._invite, self._prompts, self._out, self._language = invite, prompts, out or Out(), ""
+        self._answered = False
         self._serials = itertools.count(1)
 
     @property
     def invite(self) -> Invite:
         return self._invite
 
-    def heard(self, event: str, value: Any) -> None:
-        """An event of the engine."""
-        match event:
-            case "media":
-                self._audio, self._held = self._audio or value, not value
-            case "confirmed":
-                self._acknowledged = True
-            case "digit":
-                self._keys.press(value)
-            case "played":
-                self._played = value
-            case "ended":
-                self.ended = True
-        self._news.set()
+    def use_language(self, language: str) -> None:
+        self._language = language
 
     async def answer(self) -> None:
-        self._still_there()
+        self.still_there()
         if self._answered:
             return
         self._answered = True
         if self.keep_rtp:
-            await self._command(EngineCall.keep_rtp)
-        await self._command(EngineCall.reply, 200)
-        if not await self._until(lambda: self._audio and self._acknowledged, ANSWER_PATIENCE):
-            raise EngineError("answered, but no audio flows" if self._acknowledged else "never acknowledged")
+            await self.command(EngineCall.keep_rtp)
+        await self.command(EngineCall.reply, 200)
+        if not await self.until(lambda: self.audio and self.acknowledged, ANSWER_PATIENCE):
+            raise EngineError("answered, but no audio flows" if self.acknowledged else "never acknowledged")
 
     async def reject(self, code: int, reason: str = "") -> None:
         """With Retry-After for 503."""
         headers = (("Retry-After", "5"),) if code == 503 else ()
-        await self._command(EngineCall.reply, code, reason, headers)
+        await self.command(EngineCall.reply, code, reason, headers)
 
     async def play(self, *sounds: Sound, until: str = "") -> str:
         """Keys outside of `until` that come meanwhile are dropped; with `until` empty they are kept."""
-        self._still_there()
-        pressed = self._keys.first_of(until)
-        return pressed or await self._play(sounds, lambda: self._keys.first_of(until))
+        self.still_there()
+        pressed = self.keys.first_of(until)
+        return pressed or await self._play(sounds, lambda: self.keys.first_of(until))
 
     async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
         key = await self._key(sounds, wait)
@@ -110,63 +92,67 @@ class PjCall:
     async def record(self, path: Path, limits: RecordLimits) -> Recording:
         """Keys pressed before the recording began do not end it: they are dropped. Raises OSError when
         there is no room for `limits.longest` seconds."""
-        self._keys.clear()
+        self.keys.clear()
         if self.ended:
             await asyncio.to_thread(path.write_bytes, wav.file_ulaw(b""))
             return Recording(path, 0.0, "hang-up")
         ended_by, key = "", ""
         with contextlib.suppress(HungUp):
-            await self._command(EngineCall.record, str(path))
-            await self._with_room(path, limits.longest)
-            ended_by, key = await self._recorded(path, limits)
-            await self._command(EngineCall.stop_recording)
+            await self.command(EngineCall.record, str(path))
+            ended_by, key = await Taping(self, path, limits, lambda sound: self._start((sound,))).run()
+            await self.command(EngineCall.stop_recording)
         ended_by = ended_by or ("cut-off" if self.cut_off else "hang-up")
-        seconds = await self._complete(path)
+        seconds = await completed(path)
         log.info("recorded", seconds=round(seconds, 2), ended_by=ended_by)
         return Recording(path, seconds, ended_by, key)
 
-    async def hang_up(self) -> None:
-        if not self.ended:
-            with contextlib.suppress(EngineError, HungUp):
-                await self._command(EngineCall.end)
+    async def transfer(self, number: str) -> Transferred:
+        """A caller who came over no trunk is a phone, which knows no numbers but through us: it is put
+        through by a leg of our own."""
+        if not self._out.trunk:
+            return await self.connect(number, PHONES_PATIENCE)
+        self.still_there()
+        return await transfer.refer(self, self._out.target(number), self._ringing)
 
-    async def cut(self) -> None:
-        """End the call although its caller has not finished: a recording in progress is marked so."""
-        self.cut_off = True
-        await self.hang_up()
+    async def connect(self, number: str, ring: float) -> Transferred:
+        self.still_there()
+        target = self._out.target(number)
+        return await transfer.connect(self, self._out, target, self._from(), self._ringing, ring)
+
+    def _from(self) -> str:
+        """Whom the called party sees."""
+        if not self._invite.caller:
+            return "sip:anonymous@anonymous.invalid"
+        name = "".join(c for c in self._invite.caller_name if c not in '"\\')
+        host = self._out.host
+        return f'"{name}" <sip:{quote(self._invite.caller, safe="+*#")}@{host}>'
 
     # ---- what the verbs are made of
 
-    def _still_there(self) -> None:
-        if self.ended:
-            raise HungUp
+    async def _ringing(self, ready: Callable[[], Any], wait: float) -> Any:
+        """The first true value of `ready()`, or a false one after `wait` seconds, while it rings. Raises
+        HungUp."""
+        folder = self.engine.settings.temporary
+        with contextlib.suppress(OSError):
+            tone = await asyncio.to_thread(tones.ringing, folder)
+            return await self._to_a_tone(tone, ready, wait)
+        return await self.until(ready, wait)
 
-    async def _until(self, ready: Callable[[], Any], wait: float | None = None) -> Any:
-        """The first true value of `ready()`; a false one after `wait` seconds. Raises HungUp."""
-        deadline = None if wait is None else asyncio.get_running_loop().time() + wait
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(deadline):
-                while not (value := ready()):
-                    self._still_there()
-                    self._news.clear()
-                    await self._news.wait()
-                return value
+    async def _to_a_tone(self, tone: Path, ready: Callable[[], Any], wait: float) -> Any:
+        loop, serial = asyncio.get_running_loop(), 0
+        ends = loop.time() + wait
+        while not ready() and (left := ends - loop.time()) > 0:
+            if serial in (0, self.played):
+                serial = await self._start((tone,)) or -1
+            await self.until(lambda: ready() or self.played == serial, left)  # noqa: B023  waited for here
+        await self.command(EngineCall.stop)
         return ready()
-
-    async def _command(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        """Raises HungUp, or EngineError when the caller is still there."""
-        self._still_there()
-        try:
-            return await self._engine.command(method, self.number, *arguments)
-        except EngineError:
-            self._still_there()
-            raise
 
     async def _key(self, sounds: tuple[Sound, ...], wait: float) -> str:
         """The next key: pressed early, during the sounds, or within `wait` seconds after them."""
-        self._still_there()
-        key = self._keys.take() or await self._play(sounds, self._keys.take)
-        return str(key or await self._until(self._keys.take, wait))
+        self.still_there()
+        key = self.keys.take() or await self._play(sounds, self.keys.take)
+        return str(key or await self.until(self.keys.take, wait))
 
     async def _play(self, sounds: tuple[Sound, ...], interrupted: Callable[[], str]) -> str:
         serial = await self._start(sounds)
@@ -177,11 +163,11 @@ class PjCall:
         def over() -> bool:
             nonlocal key
             key = interrupted()
-            return bool(key) or self._played == serial
+            return bool(key) or self.played == serial
 
-        await self._until(over)
-        if self._played != serial:
-            await self._command(EngineCall.stop)
+        await self.until(over)
+        if self.played != serial:
+            await self.command(EngineCall.stop)
         return key
 
     async def _start(self, sounds: tuple[Sound, ...]) -> int:
@@ -189,12 +175,12 @@ class PjCall:
         paths = [path for path in map(self._find, sounds) if path]
         if not paths:
             return 0
-        path, joined = await chosen(paths, self._engine.settings.temporary)
+        path, joined = await chosen(paths, self.engine.settings.temporary)
         if not path:
             return 0
         serial = next(self._serials)
         try:
-            await self._command(EngineCall.play, str(path), serial)
+            await self.command(EngineCall.play, str(path), serial)
         except EngineError as error:
             log.warning("sound cannot be played", path=str(path), why=str(error))
             return 0
@@ -204,67 +190,7 @@ class PjCall:
         return serial
 
     def _find(self, sound: Sound) -> Path | None:
-        path = sound if isinstance(sound, Path) else self._prompts(sound)
+        path = sound if isinstance(sound, Path) else self._prompts(sound, self._language)
         if path is None:
             log.warning("prompt is missing", prompt=sound)
         return path
-
-    async def _recorded(self, path: Path, limits: RecordLimits) -> tuple[str, str]:
-        """Waits for the end of a recording; says why it came, and by which key. Raises OSError."""
-        listener = Listener(self._ring, lambda: self._held)
-        watched = self._engine.watch.over(path, limits.silence, listener)
-        try:
-            why = await self._until(lambda: self._over(watched, limits.keys), limits.longest)
-        finally:
-            watched.over = True
-        return why or ("limit", "")
-
-    def _over(self, watched: Watched, keys: str) -> tuple[str, str] | None:
-        if key := self._keys.first_of(keys):
-            return "key", key
-        if watched.error:
-            raise watched.error
-        if watched.silent:
-            return "silence", ""
-        if watched.stuck:
-            log.error("recording does not grow", path=str(watched.growth.path))
-            return "limit", ""
-        return None
-
-    def _ring(self) -> None:
-        """From any thread: look whether what is waited for has come."""
-        with contextlib.suppress(RuntimeError):  # the loop has ended
-            self._engine.loop.call_soon_threadsafe(self._news.set)
-
-    async def _with_room(self, path: Path, seconds: float) -> None:
-        """The recorder made the file anew, so its room is set aside once more. Raises OSError when the disk
-        has filled up in that moment."""
-        try:
-            await asyncio.to_thread(room.set_aside, path, wav.HEADER + int(seconds * wav.RATE))
-        except OSError:
-            with contextlib.suppress(EngineError):
-                await self._command(EngineCall.stop_recording)
-            raise
-
-    async def _complete(self, path: Path) -> float:
-        """Wait until the recorder has written the sizes, then fsync; gives the seconds recorded."""
-        loop = asyncio.get_running_loop()
-        began = loop.time()
-        while (waited := loop.time() - began) < CLOSE_PATIENCE:
-            size = path.stat().st_size
-            if wav.closed(path) and (size > wav.HEADER or waited > FIRST_FLUSH):
-                break
-            await asyncio.sleep(0.005)
-        else:
-            log.warning("recorder left its file open", path=str(path))
-        return await asyncio.to_thread(_kept, path)
-
-
-def _kept(path: Path) -> float:
-    """Make sure that the file is right and on disk, and takes no more room than it needs."""
-    if not wav.closed(path):
-        wav.repair(path)
-    room.give_back(path)
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return max(0, os.fstat(file.fileno()).st_size - wav.HEADER) / wav.RATE

@@ -8,7 +8,7 @@ from pathlib import Path
 from sip.call import Prompts
 
 
-def _no_prompts(_name: str) -> Path | None:
+def _no_prompts(_name: str, _language: str) -> Path | None:
     return None
 
 
@@ -31,6 +31,8 @@ class EngineSettings:
     """How long the main thread sleeps when nothing happens; commands interrupt it."""
     identity: str = ""
     """The From of what we send, "sip:vm@example.com"; "" makes one of the SIP address."""
+    edge: str = ""
+    """By way of which workers call others for their callers, a loose-route URI; "" calls directly."""
     temporary: Path = field(default_factory=lambda: Path(os.environ.get("TMPDIR", "/tmp")))
     """Where sounds that are played in one go are joined; the files are unlinked at once."""
     watch_messages: bool = False

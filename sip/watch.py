@@ -24,12 +24,14 @@ STALLED = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Listener:
-    """Whom a recording belongs to. Both are called in the thread."""
+    """Whom a recording belongs to. All are called in the thread."""
 
     tell: Callable[[], None]
     """The recording may have to end: look at `Watched`."""
     on_hold: Callable[[], bool]
     """Whether nothing can come, as the caller is on hold."""
+    resting: Callable[[], bool] = lambda: False
+    """Whether nothing shall come, as the recording was paused: no silence, either."""
 
 
 class Watched:
@@ -45,15 +47,16 @@ class Watched:
 
     def look(self, now: float) -> None:
         """In the thread."""
+        resting = self._listener.resting()
         try:
-            self.growth.look(now)
+            self.growth.look(now, resting)
         except OSError as error:
             self.error = error
-        if self._listener.on_hold():
+        if resting or self._listener.on_hold():
             self._could_grow = now
         waited = self.growth.stalled
         self.stuck = min(waited, now - self._could_grow) >= STALLED
-        self.silent = bool(self._silence) and self.growth.quiet + waited >= self._silence
+        self.silent = not resting and bool(self._silence) and self.growth.quiet + waited >= self._silence
         if self.error or self.silent or self.stuck:
             self._listener.tell()
 

@@ -15,14 +15,18 @@ from sip.endpoint import Engine
 from sip.enginecall import EngineCall
 from sip.errors import EngineError
 from sip.hosting import run_engine
-from sip.parse import parse_invite
+from sip.line import Line
+from sip.parse import parse_invite, parse_uri
 from sip.pjcall import PjCall
 from sip.settings import PoolSettings
+from sip.transfer import Leg, way_out
 
 log = structlog.get_logger()
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two tries to open a session."""
+RINGS = (("X-VM-Ring", "1"),)
+"""Tells the edge that a phone or a trunk is called, and no worker."""
 LAST_WORDS = 2.0
 """Seconds that handlers have after their calls were ended by us, to put recordings away."""
 
@@ -45,7 +49,7 @@ class Worker:
     def __init__(self, settings: PoolSettings, session: Session, slot: int, board: Board) -> None:
         self.settings, self.session, self.board = settings, session, board
         self.state = started_now(slot, settings.engine.max_calls)
-        self.calls: dict[int, PjCall] = {}
+        self.calls: dict[int, Line] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.handler: Handler | None = None
         self.draining, self.at_once = asyncio.Event(), asyncio.Event()
@@ -126,7 +130,10 @@ class Worker:
     def incoming(self, number: int, text: str) -> None:
         """A new call gets a task of its own. Without a session it is refused, and the edge goes on
         to the next worker."""
-        call = PjCall(self.engine, number, parse_invite(text), self.settings.prompts)
+        invite = parse_invite(text)
+        home = parse_uri(self.engine.identity).host
+        out = way_out(text, invite.trunk, home, self.dial)
+        call = PjCall(self.engine, number, invite, self.settings.prompts, out)
         call.keep_rtp = call.invite.trunk in self.settings.keep_rtp_trunks
         self.calls[number] = call
         self.show(busy=len(self.calls), total=self.state.total + 1)
@@ -134,6 +141,16 @@ class Worker:
         task = self.loop.create_task(self.run(call, self.handler if serving else refuse))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    async def dial(self, leg: Leg, target: str, caller: str) -> None:
+        """A call for a caller of ours. It takes one of our ports: EngineError when there is none."""
+
+        def dialled(engine: Engine) -> None:
+            leg.number = engine.dial(target, RINGS, caller, self.settings.engine.edge)
+            self.calls[leg.number] = leg  # here, in the main thread: its first events are on their way
+
+        await self.engine.submit(dialled)
+        self.show(busy=len(self.calls))
 
     async def run(self, call: PjCall, handler: Handler | None) -> None:
         """One call from INVITE to BYE. Whatever its handler does, the worker lives on."""

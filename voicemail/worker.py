@@ -15,7 +15,7 @@ from uuid import UUID
 
 import structlog
 
-from sip.call import Handler, RecordLimits, Session
+from sip.call import Handler, Prompts, RecordLimits, Session
 from sip.pool import run_pool
 from sip.settings import EngineSettings, PoolSettings
 from store.api import Store
@@ -27,7 +27,7 @@ from voicemail.config import Config, load
 from voicemail.delivery import Delivery, Rules
 from voicemail.log import configure
 from voicemail.pilot import Pilot, PilotSettings
-from voicemail.prompts import PromptBook
+from voicemail.prompts import NAME, SHIPPED, PromptBook
 from voicemail.secrets import NodeFiles, app_conninfo
 
 log = structlog.get_logger()
@@ -48,8 +48,7 @@ def sounds_root(config: Config) -> Path:
 
 
 def pool_settings(config: Config) -> PoolSettings:
-    """The workers of this node. A site's own prompts, in `prompts` below the node's directory, replace
-    the shipped ones."""
+    """The workers of this node."""
     sip = config.sip
     engine = EngineSettings(
         sip_port=sip.worker_port,
@@ -57,15 +56,31 @@ def pool_settings(config: Config) -> PoolSettings:
         rtp_port=sip.rtp_port,
         max_calls=sip.calls_per_worker,
         identity=f"sip:{sip.pilot}@{sip.domain or config.node.address}",
+        edge=f"sip:{config.node.address}:{sip.port};lr",
         temporary=sounds_root(config),
     )
     return PoolSettings(
         workers=sip.workers,
         engine=engine,
         board=config.run_directory / "board",
-        prompts=PromptBook(folder=config.directory / "prompts").find,
+        prompts=prompts_of(config.directory / "prompts"),
         keep_rtp_trunks=frozenset(trunk.name for trunk in config.trunk if trunk.keep_rtp),
     )
+
+
+def prompts_of(folder: Path) -> Prompts:
+    """Every language that there is. A site's own prompts, in `prompts` below the node's directory, replace
+    the shipped ones; those of other languages than the default one are in folders by language there."""
+    default = PromptBook(folder=folder)
+    shipped = (place.name for place in SHIPPED.iterdir() if place.is_dir() and NAME.fullmatch(place.name))
+    others = {language: PromptBook(language, folder / language) for language in shipped}
+    others.pop(default.language, None)
+
+    def find(name: str, language: str) -> Path | None:
+        book = others.get(language)
+        return (book and book.find(name)) or default.find(name)
+
+    return find
 
 
 def rules(config: Config) -> Rules:

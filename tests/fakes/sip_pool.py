@@ -40,6 +40,8 @@ def make_prompts(folder: Path) -> None:
     short = (folder / "short.wav").read_bytes()
     (folder / "linear.wav").write_bytes(wav.to_pcm16(short))
     (folder / "empty.wav").write_bytes(b"")
+    (folder / "de").mkdir()
+    (folder / "de" / "speech.wav").write_bytes(noise(1.0, 77))
     (folder / "tiny.wav").write_bytes(wav.file_ulaw(bytes(200)))
 
 
@@ -68,6 +70,26 @@ class Conversations:
     async def play(self, call: Call, name: str) -> str:
         return await call.play(name or "long", until="#")
 
+    async def spoken(self, call: Call, language: str) -> str:
+        """A prompt that every language has, and one that only the default one has."""
+        call.use_language(language)
+        return await call.play("speech", "other")
+
+    async def transfer(self, call: Call, number: str) -> str:
+        """What is heard afterwards by a caller who is still there."""
+        done = str(await call.transfer(number))
+        if done != "done":
+            await call.play("short")
+        return done
+
+    async def connect(self, call: Call, number: str) -> str:
+        """`connect-<number>-<seconds>`"""
+        number, _, seconds = number.partition("-")
+        done = str(await call.connect(number, float(seconds or 5)))
+        if done != "done":
+            await call.play("short")
+        return done
+
     async def several(self, call: Call, _: str) -> str:
         """Sounds of several kinds in one go, with holes in between."""
         folder = self.folder
@@ -89,10 +111,10 @@ class Conversations:
         return await call.digits("short", most=int(most or 4), wait=1.0, secret=True)
 
     async def record(self, call: Call, limits: str) -> list[Any]:
-        """`record-<longest>-<silence>`"""
+        """`record-<longest>-<silence>`; `8` pauses."""
         longest, _, silence = limits.partition("-")
         path = self.folder / "kept" / f"{call.invite.call_id}.wav"
-        asked = RecordLimits(float(longest or 20), float(silence or 0), "#")
+        asked = RecordLimits(float(longest or 20), float(silence or 0), "#", pause="8", warning="other")
         recording = await call.record(path, asked)
         return [recording.ended_by, recording.key, recording.seconds, str(path), wav.closed(path)]
 
@@ -141,11 +163,13 @@ def serve() -> None:
     from sip.pool import run_pool
 
     folder, sip_port, rtp_port, workers = Path(sys.argv[1]), *map(int, sys.argv[2:5])
-    engine = EngineSettings(sip_port=sip_port, rtp_port=rtp_port, temporary=folder / "joined")
+    engine = EngineSettings(
+        sip_port=sip_port, rtp_port=rtp_port, temporary=folder / "joined", edge=sys.argv[5]
+    )
 
-    def prompts(name: str) -> Path | None:
-        path = folder / f"{name}.wav"
-        return path if path.exists() else None
+    def prompts(name: str, language: str) -> Path | None:
+        places = (folder / language / f"{name}.wav", folder / f"{name}.wav")
+        return next((path for path in places if path.exists()), None)
 
     settings = PoolSettings(
         workers,
@@ -162,8 +186,9 @@ def serve() -> None:
 class SipPool:
     """Runs the pool, and looks at it from outside."""
 
-    def __init__(self, folder: Path, workers: int = 1) -> None:
-        self.folder, self.workers = folder, workers
+    def __init__(self, folder: Path, workers: int = 1, edge: str = "") -> None:
+        """`edge`: the loose-route URI by way of which it calls others."""
+        self.folder, self.workers, self.edge = folder, workers, edge
         self.port = random.randrange(30000, 32000) // 64 * 64
         self.rtp = 20000 + random.randrange(0, 8000) // 2 * 2
         self.seen = 0
@@ -175,7 +200,7 @@ class SipPool:
         with (self.folder / "log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "tests.fakes.sip_pool",
-                str(self.folder), str(self.port), str(self.rtp), str(self.workers),
+                str(self.folder), str(self.port), str(self.rtp), str(self.workers), self.edge,
                 stdout=log, stderr=log, cwd=Path(__file__).parents[2],
             )  # fmt: skip
         await self.until(lambda: (self.folder / "board").exists())

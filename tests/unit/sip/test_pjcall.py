@@ -22,7 +22,7 @@ class Obeys:
 
 
 def call_of(engine: Obeys) -> PjCall:
-    return PjCall(cast(Engine, engine), 1, Invite("id", "5000", "4930555"), lambda _: None)
+    return PjCall(cast(Engine, engine), 1, Invite("id", "5000", "4930555"), lambda *_: None)
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,164 @@
+"""Putting a caller through: by REFER to the side the call came from, or by a second leg of our own.
+
+A leg of our own is joined with the caller in this worker as soon as it is answered, so that both hear one
+another at once. Then the caller's PBX is asked to take both over (REFER with Replaces, RFC 3891); when it
+cannot, or there is none, the two stay joined here until one of them hangs up.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from sip.call import HungUp, Transferred
+from sip.enginecall import EngineCall
+from sip.errors import BadMessage, EngineError
+from sip.line import Line
+from sip.parse import Message, name_addrs, parse_message
+
+log = structlog.get_logger()
+
+REFER_PATIENCE = 20.0
+"""Seconds until the caller's side must have said how the transfer went."""
+LOOK = 120.0
+"""Seconds between two looks whether anybody still sends audio to two joined calls."""
+HANDED_OVER = 2.0
+"""Seconds that a joined call may take to end by itself after the caller's side has taken over."""
+BUSY, NO_ANSWER = (486, 600), (408, 480, 487)
+
+Ring = Callable[[Callable[[], Any], float], Awaitable[Any]]
+"""Waits for something, for so many seconds, while the caller hears ringing."""
+
+
+class Leg(Line):
+    """A call that we make for a caller; it has no number before it is dialled."""
+
+    def __init__(self, caller: Line) -> None:
+        super().__init__(caller.engine, 0, caller.news)
+
+    @property
+    def talks(self) -> bool:
+        return self.audio and self.acknowledged and not self.ended
+
+
+Dial = Callable[[Leg, str, str], Awaitable[None]]
+"""Calls a URI for a leg; the second text is the From. Raises EngineError when this worker is full."""
+
+
+async def _cannot(_leg: Leg, _target: str, _caller: str) -> None:
+    raise EngineError("this worker makes no calls")
+
+
+@dataclass(frozen=True, slots=True)
+class Out:
+    """How one caller may be put through."""
+
+    host: str = ""
+    """Where the numbers that we put callers through to are: the PBX that this call came from, as it calls
+    itself in its Contact, or our own domain, for a caller that came over no trunk."""
+    trunk: bool = False
+    """Whether the caller's side can be asked to call others."""
+    dial: Dial = _cannot
+
+    def target(self, number: str) -> str:
+        return f"sip:{number}@{self.host}"
+
+
+def host_of(message: Message) -> str:
+    """Host and port of the Contact of an INVITE, else of its From; "" when there is neither."""
+    for header in ("contact", "from"):
+        for entry in name_addrs(message, header):
+            if entry.uri.host:
+                return entry.uri.host
+    return ""
+
+
+def way_out(text: str, trunk: str, home: str, dial: Dial) -> Out:
+    """For the caller whose INVITE this is; `home` is our own domain."""
+    host = ""
+    if trunk:
+        with suppress(BadMessage):
+            host = host_of(parse_message(text))
+    return Out(host or home, bool(host), dial)
+
+
+def outcome(code: int) -> Transferred:
+    """What a final status says to a caller."""
+    if 200 <= code < 300:
+        return Transferred.DONE
+    if code in BUSY:
+        return Transferred.BUSY
+    return Transferred.NO_ANSWER if code in NO_ANSWER else Transferred.REFUSED
+
+
+async def refer(call: Line, target: str, ring: Ring) -> Transferred:
+    """Have the caller's side call `target`. A caller who has gone meanwhile has been put through, as far as
+    anybody can tell."""
+    call.referred = 0
+    try:
+        await call.command(EngineCall.refer, target)
+        code = await ring(lambda: call.referred, REFER_PATIENCE)
+    except EngineError as error:
+        log.warning("transfer cannot be asked for", why=str(error))
+        return Transferred.REFUSED
+    except HungUp:
+        return Transferred.DONE
+    log.info("transfer", to=target, code=code or "no answer")
+    done = outcome(code) if code else Transferred.REFUSED
+    if done is Transferred.DONE:
+        await call.hang_up()
+    return done
+
+
+async def connect(call: Line, out: Out, target: str, caller: str, ring: Ring, seconds: float) -> Transferred:
+    """Call `target` for up to `seconds`, and join the caller with whom answers. Raises HungUp while it
+    rings."""
+    leg = Leg(call)
+    try:
+        await out.dial(leg, target, caller)
+    except EngineError as error:
+        log.warning("no call can be made for a caller", why=str(error))
+        return Transferred.REFUSED
+    try:
+        await ring(lambda: leg.ended or leg.talks, seconds)
+        if not leg.talks:
+            log.info("not put through", to=target, code=leg.code or "no answer")
+            return outcome(leg.code) if leg.code >= 300 else Transferred.NO_ANSWER
+        log.info("put through", to=target)
+        with suppress(HungUp):
+            await _joined(call, leg, out.trunk)
+        await call.hang_up()
+        return Transferred.DONE
+    finally:
+        await leg.hang_up()
+
+
+async def _joined(call: Line, leg: Leg, hand_over: bool) -> None:
+    """Both talk, until either has gone or the caller's side has taken both over. Raises HungUp."""
+    call.referred = 0
+    await call.command(EngineCall.bridge, leg.number)
+    if hand_over:
+        with suppress(EngineError):
+            await call.command(EngineCall.refer_to_leg, leg.number)
+    try:
+        packets = (-1, -1)
+        while not await call.until(lambda: leg.ended or 200 <= call.referred < 300, LOOK):
+            before, packets = packets, await _received(call, leg)
+            if packets == before:
+                log.warning("nobody sends audio to two joined calls; they are ended")
+                return
+    except HungUp:
+        if hand_over:  # the PBX may have gone first, while the other side is still being taken over
+            await leg.until(lambda: False, HANDED_OVER)
+        raise
+    if call.referred:
+        log.info("taken over", code=call.referred)
+
+
+async def _received(call: Line, leg: Leg) -> tuple[int, int]:
+    """RTP packets that came from both so far. Raises HungUp, also when the leg has gone."""
+    one, two = await asyncio.gather(call.command(EngineCall.received), leg.command(EngineCall.received))
+    return int(one), int(two)
