@@ -50,20 +50,20 @@ class Policies:
         own = {s.name: parsed(kind, s) for s in self._system.values() if s.kind == kind.KIND}
         return {**BUILT_IN.get(kind, {}), **{name: each for name, each in own.items() if each}}
 
-    async def of(self, kind: type[P], owner: UUID) -> Mapping[str, P]:
+    async def of(self, kind: type[P], owner: UUID, within: float = WITHIN) -> Mapping[str, P]:
         """A user's own, by name, or a handler's (its setting's id). {} while the store is away."""
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(within):
                 found = await self._store.settings.all(kind.KIND, owner)
         except (StoreError, TimeoutError) as error:
             log.warning("settings cannot be looked up", kind=kind.KIND, why=str(error) or "no answer")
             return {}
         return {each.name: read for each in found if (read := parsed(kind, each))}
 
-    async def options(self, user_id: UUID) -> UserOptions:
+    async def options(self, user_id: UUID, within: float = WITHIN) -> UserOptions:
         """A user's options; those read last, or the defaults, while the store is away."""
         try:
-            async with asyncio.timeout(WITHIN):
+            async with asyncio.timeout(within):
                 found = await self._store.settings.get(UserOptions.KIND, OPTIONS, user_id)
         except (StoreError, TimeoutError) as error:
             log.warning("options cannot be looked up", why=str(error) or "no answer")

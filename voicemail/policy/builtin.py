@@ -48,13 +48,21 @@ BUILT_IN: Mapping[type, Mapping[str, Any]] = {
     CallHandler: {
         OPENING: CallHandler(
             schedule="always",
-            keys={"*": Action(go=Go.SIGN_IN), "#": Action(go=Go.HANDLER, target=OPERATOR)},
+            keys={
+                "4": Action(go=Go.DIRECTORY),
+                "0": Action(go=Go.HANDLER, target=OPERATOR, transfer=True),
+                "#": Action(go=Go.HANDLER, target=OPERATOR, transfer=True),
+                "*": Action(go=Go.SIGN_IN),
+            },
             messages_to=("undeliverable",),
         ),
         OPERATOR: CallHandler(messages_to=("operator",)),
         GOODBYE: CallHandler(schedule="always", extensions_may_be_dialled=False),
     },
     RoutingRule: {
+        "dialled-mailbox": RoutingRule(
+            table=Table.DIRECT, order=8990, action=Action(go=Go.ATTEMPT_FORWARD)
+        ),
         "attempt-sign-in": RoutingRule(
             table=Table.DIRECT, order=9000, action=Action(go=Go.ATTEMPT_SIGN_IN)
         ),

@@ -139,7 +139,7 @@ class Transfer(Policy):
 CALLER_KEYS: dict[str, Action] = {
     "#": Action(go=Go.SKIP_GREETING),
     "*": Action(go=Go.SIGN_IN),
-    "0": Action(go=Go.HANDLER, target="operator"),
+    "0": Action(go=Go.HANDLER, target="operator", transfer=True),
 }
 """What keys do during a user's greeting, by default."""
 
