@@ -101,6 +101,7 @@ def test_only_an_enabled_greeting_is_heard() -> None:
 
 
 BUILT_IN_RULES = BUILT_IN[RoutingRule]
+BUILT_IN_FIRST = "dialled-mailbox"
 CALL = Facts(calling="+497111234", dialled="4001", trunk="pbx")
 TO_ONE = Action(go=Go.USER, target="4001")
 
@@ -116,17 +117,27 @@ def decided(call: Facts = CALL, after: str = "", **rules: RoutingRule) -> str:
     return routing.decide(built_in, Table.DIRECT, call, lambda name: name == "always", after)[0]
 
 
-def test_without_rules_direct_calls_sign_in_and_forwarded_ones_reach_the_mailbox() -> None:
-    direct = routing.decide(BUILT_IN_RULES, Table.DIRECT, CALL, lambda _: True)
-    forwarded = routing.decide(BUILT_IN_RULES, Table.FORWARDED, CALL, lambda _: True)
-    assert (direct[1].go, forwarded[1].go) == (Go.ATTEMPT_SIGN_IN, Go.ATTEMPT_FORWARD)
+@pytest.mark.parametrize(
+    ("table", "tried"),
+    [
+        (Table.DIRECT, [Go.ATTEMPT_FORWARD, Go.ATTEMPT_SIGN_IN, Go.HANDLER]),
+        (Table.FORWARDED, [Go.ATTEMPT_FORWARD, Go.HANDLER, Go.HANDLER]),
+    ],
+)
+def test_without_rules_of_the_house_mailboxes_are_tried_then_signing_in(
+    table: Table, tried: list[Go]
+) -> None:
+    name, done = "", []
+    for _ in tried:
+        name, action = routing.decide(BUILT_IN_RULES, table, CALL, lambda _: True, after=name)
+        done.append(action.go)
+    assert done == tried
 
 
 @pytest.mark.parametrize("table", Table)
 def test_every_table_ends_at_the_opening_greeting(table: Table) -> None:
-    name, action = routing.decide(BUILT_IN_RULES, table, CALL, lambda _: True)
-    for _ in range(3):
-        name, action = routing.decide(BUILT_IN_RULES, table, CALL, lambda _: True, after=name)
+    for after in (routing.LAST[table], "was removed"):
+        _, action = routing.decide(BUILT_IN_RULES, table, CALL, lambda _: True, after=after)
         assert (action.go, action.target) == (Go.HANDLER, OPENING)
     assert routing.decide({}, table, CALL, lambda _: True)[1].target == OPENING
 
@@ -134,9 +145,9 @@ def test_every_table_ends_at_the_opening_greeting(table: Table) -> None:
 def test_rules_are_tried_in_order_then_by_name() -> None:
     assert decided(b=rule(), a=rule(), c=rule(order=99)) == "c"
     assert decided(b=rule(), a=rule()) == "a"
-    assert decided(a=rule(order=9500)) == "attempt-sign-in"
+    assert decided(a=rule(order=9500)) == BUILT_IN_FIRST
     assert decided(a=rule(order=10**6), after="attempt-sign-in") == "a"  # the end is always last
-    assert decided(a=rule(table=Table.FORWARDED)) == "attempt-sign-in"
+    assert decided(a=rule(table=Table.FORWARDED)) == BUILT_IN_FIRST
 
 
 def test_next_rule_goes_on_behind_a_rule() -> None:
@@ -168,7 +179,7 @@ def test_next_rule_goes_on_behind_a_rule() -> None:
     ],
 )
 def test_a_rule_decides_when_all_that_it_asks_is_met(condition: dict[str, object], holds: bool) -> None:
-    assert decided(mine=rule(**condition)) == ("mine" if holds else "attempt-sign-in")
+    assert decided(mine=rule(**condition)) == ("mine" if holds else BUILT_IN_FIRST)
 
 
 def test_numbers_abroad_are_compared_in_one_spelling() -> None:
