@@ -17,6 +17,7 @@ from store.model import PinPolicy, User
 from voicemail import words
 from voicemail.delivery import Delivery
 from voicemail.policy.book import Policies
+from voicemail.policy.model import MenuStyle
 from voicemail.words import Words
 
 T = TypeVar("T")
@@ -76,6 +77,8 @@ class Desk:
     policy: PinPolicy = PinPolicy()
     words: Words = words.of(words.DEFAULT)
     """The listener's language."""
+    style: MenuStyle = MenuStyle.FULL
+    """How much the menus say."""
 
     def in_language(self, call: Call, language: str) -> "Desk":
         """The same desk, and the call's prompts, in another language."""

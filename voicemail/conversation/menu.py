@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sip.call import Call, Sound
+from voicemail.policy.model import MenuStyle
 
 Action = TypeVar("Action")
 
@@ -17,25 +18,33 @@ WRONG = 10
 
 @dataclass(frozen=True)
 class Menu(Generic[Action]):
-    """`help` says all keys: first, when 0 is pressed, and after silence."""
+    """`help` says all keys: first, when 0 is pressed, and after silence. `brief`, where there is one, is
+    said first instead to users who know the keys by heart (MenuStyle.BRIEF)."""
 
     help: tuple[Sound, ...]
     keys: Mapping[str, Action]
     wait: float = 5.0
+    brief: tuple[Sound, ...] = ()
 
     @property
     def offered(self) -> str:
         """The keys of `keys`, and 0."""
         return "".join(self.keys) + HELP
 
+    def opening(self, style: MenuStyle) -> tuple[Sound, ...]:
+        """What is said first."""
+        return self.brief or self.help if style is MenuStyle.BRIEF else self.help
 
-async def choose(call: Call, menu: Menu[Action], *first: Sound) -> Action | None:
+
+async def choose(
+    call: Call, menu: Menu[Action], *first: Sound, style: MenuStyle = MenuStyle.FULL
+) -> Action | None:
     """Say `first`, then the menu, until a key of it is pressed. None: the caller stays silent, or
     presses nothing but wrong keys.
 
     A wrong key is answered with "that key does nothing here" and the menu; as somebody is there, it
     does not count as silence."""
-    said: tuple[Sound, ...] = (*first, *menu.help)
+    said: tuple[Sound, ...] = (*first, *menu.opening(style))
     silent = wrong = 0
     while silent < ROUNDS and wrong < WRONG:
         match await call.ask(*said, keys=menu.offered, wait=menu.wait):
