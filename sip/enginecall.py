@@ -154,7 +154,7 @@ class EngineCall(pj.Call):  # type: ignore[misc]
 
     def refer(self, target: str) -> None:
         """Ask the other side to call `target` in our place (RFC 3515)."""
-        self.xfer(target, pj.CallOpParam(True))
+        self.xfer(f"<{target}>", pj.CallOpParam(True))
 
     def refer_to_leg(self, number: int) -> None:
         """Ask the other side to take our place in another call of this worker (RFC 3891)."""

@@ -120,8 +120,11 @@ class Softphone:
 
     async def ring(self, within: float = 5.0) -> "PhoneCall":
         """The next call that comes in."""
-        rings = (call for call in self.calls.values() if call.incoming and not call.taken)
-        call: PhoneCall = await self.until(lambda: next(iter([*rings]), None), within)
+
+        def ringing() -> PhoneCall | None:
+            return next((call for call in self.calls.values() if call.incoming and not call.taken), None)
+
+        call: PhoneCall = await self.until(ringing, within)
         call.taken = True
         return call
 

@@ -119,6 +119,8 @@ class Taping:
 
 async def completed(path: Path) -> float:
     """Wait until the recorder has written the sizes, then fsync; gives the seconds recorded."""
+    if not path.exists():  # the caller hung up before there was a recorder
+        path.write_bytes(wav.file_ulaw(b""))
     loop = asyncio.get_running_loop()
     began = loop.time()
     while (waited := loop.time() - began) < CLOSE_PATIENCE:

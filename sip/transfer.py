@@ -154,8 +154,7 @@ async def _joined(call: Line, leg: Leg, hand_over: bool) -> None:
         if hand_over:  # the PBX may have gone first, while the other side is still being taken over
             await leg.until(lambda: False, HANDED_OVER)
         raise
-    if call.referred:
-        log.info("taken over", code=call.referred)
+    log.info("joined calls end", why="the other side has gone" if leg.ended else "taken over")
 
 
 async def _received(call: Line, leg: Leg) -> tuple[int, int]:

@@ -156,6 +156,53 @@ async def test_what_is_said_is_recorded_until_a_key(phone: Softphone, pool: SipP
     await call.ended()
 
 
+async def test_a_pause_leaves_neither_a_gap_nor_what_was_said_meanwhile(
+    phone: Softphone, pool: SipPool
+) -> None:
+    call = await dialled(phone, pool, "record-20-1.5")  # a pause is no silence
+    await call.say(pool.folder / "speech.wav")
+    await call.press("8")
+    await asyncio.sleep(0.3)
+    await call.say(pool.folder / "other.wav")
+    await asyncio.sleep(1.2)
+    await call.press("8")
+    await asyncio.sleep(0.3)
+    await call.say(pool.folder / "short.wav")
+    await call.press("#")
+    ended_by, key, seconds, path, closed = await result(pool)
+    assert (ended_by, key, closed) == ("key", "#", True)
+    assert 1.9 < seconds < 3.6
+    before, after = (hears(Path(path), pool.folder / f"{name}.wav") for name in ("speech", "short"))
+    assert before is not None and after is not None and after - before < 3.0
+    assert hears(Path(path), pool.folder / "other.wav") is None
+    await call.ended()
+
+
+async def test_hanging_up_in_a_pause_keeps_what_was_said_before(phone: Softphone, pool: SipPool) -> None:
+    call = await dialled(phone, pool, "record")
+    await call.say(pool.folder / "speech.wav")
+    await call.press("8")
+    await asyncio.sleep(0.4)
+    await call.hang_up()
+    ended_by, _, seconds, path, closed = await result(pool)
+    assert (ended_by, closed) == ("hang-up", True)
+    assert seconds < 3.0
+    assert hears(Path(path), pool.folder / "speech.wav") is not None
+
+
+async def test_prompts_are_spoken_in_the_callers_language_where_it_has_them(
+    phone: Softphone, pool: SipPool, tmp_path: Path
+) -> None:
+    call = await dialled(phone, pool, "spoken-de")
+    await call.record(tmp_path / "heard.wav")
+    await call.ended()
+    await result(pool)
+    heard = tmp_path / "heard.wav"
+    assert hears(heard, pool.folder / "de" / "speech.wav") is not None
+    assert hears(heard, pool.folder / "speech.wav") is None
+    assert hears(heard, pool.folder / "other.wav") is not None
+
+
 async def test_hanging_up_ends_a_recording_and_keeps_it(phone: Softphone, pool: SipPool) -> None:
     call = await dialled(phone, pool, "record")
     await call.say(pool.folder / "speech.wav")
