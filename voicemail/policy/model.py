@@ -323,6 +323,10 @@ class DeviceKind(StrEnum):
     PHONE = "phone"
 
 
+MAIL_DEVICE = "mail"
+"""Name of the device that a user's own mail address is."""
+
+
 class Device(Policy):
     """Where a user is told of messages; owner is the user."""
 

@@ -11,8 +11,10 @@ import aiosmtplib
 
 from store.api import Store
 from store.errors import NotFound
-from store.model import Folder, Message, OutboxItem, Work
+from store.model import Folder, Message, OutboxItem, User, Work
 from voicemail.config import Mail
+from voicemail.policy.book import parsed
+from voicemail.policy.model import MAIL_DEVICE, Device
 from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.alarm_mail import alarm_mail
 from voicemail.primary.handler import LaneSettings
@@ -103,11 +105,20 @@ class Postman:
             raise NoAddress("the user has no mail address")
         if not message or message.folder is Folder.DELETED:
             raise NotFound("the message was deleted")
-        audio = await self._audio(message) if user.attach else None
+        if not await self._wanted(user):
+            raise NoAddress("the user has turned mails off")
+        attached = user.attach and not message.envelope.secure  # a secure one never leaves the store
+        audio = await self._audio(message) if attached else None
         mail = await asyncio.to_thread(
             notification, user, message, audio, self._settings, item, self._zone
         )  # 5 minutes of audio take a while
         return mail, mail["To"].addresses[0].addr_spec
+
+    async def _wanted(self, user: User) -> bool:
+        """Raises Unavailable."""
+        setting = await self._store.settings.get(Device.KIND, MAIL_DEVICE, user.id)
+        device = parsed(Device, setting) if setting else None
+        return device is None or device.enabled
 
     async def _audio(self, message: Message) -> bytes:
         """Empty when there is none: the mail will say so."""

@@ -10,7 +10,7 @@ from store.model import User
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.menu import Menu, choose
 from voicemail.conversation.setup.transfer import number_allowed
-from voicemail.policy.model import Device, DeviceKind
+from voicemail.policy.model import MAIL_DEVICE, Device, DeviceKind
 
 log = structlog.get_logger()
 
@@ -28,9 +28,9 @@ class Do(Enum):
     BACK = auto()
 
 
-MAIL_DEVICE = Menu(help=("device_menu",), keys={"1": Do.SWITCH, "*": Do.BACK})
-PHONE_DEVICE = Menu(help=("phone_device_menu",), keys={"1": Do.SWITCH, "2": Do.NUMBER, "*": Do.BACK})
-MENUS = {DeviceKind.MAIL: MAIL_DEVICE, DeviceKind.PHONE: PHONE_DEVICE}
+MAIL_MENU = Menu(help=("device_menu",), keys={"1": Do.SWITCH, "*": Do.BACK})
+PHONE_MENU = Menu(help=("phone_device_menu",), keys={"1": Do.SWITCH, "2": Do.NUMBER, "*": Do.BACK})
+MENUS = {DeviceKind.MAIL: MAIL_MENU, DeviceKind.PHONE: PHONE_MENU}
 
 
 async def devices(desk: Desk, call: Call, user: User) -> tuple[Sound, ...]:
@@ -51,7 +51,7 @@ async def devices_of(desk: Desk, user: User) -> Mapping[str, Device]:
     """By name; a telephone is there to be set, and mail when the user has an address."""
     always = {PHONE: Device(kind=DeviceKind.PHONE)}
     if user.mail:
-        always["mail"] = Device(kind=DeviceKind.MAIL, enabled=True, address=user.mail)
+        always[MAIL_DEVICE] = Device(kind=DeviceKind.MAIL, enabled=True, address=user.mail)
     return {**always, **await desk.policies.of(Device, user.id)}
 
 
