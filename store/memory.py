@@ -3,29 +3,25 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 from store import lockout
-from store.errors import Conflict, Fenced, NotFound, Unavailable
-from store.features import SCHEMA, Feature
-from store.ids import HybridClock, uuid7
+from store.errors import Conflict, Fenced, NotFound
+from store.features import Feature
+from store.ids import uuid7
 from store.lockout import SignInEvent
+from store.memory_messages import MemoryMessages, MemorySettings
+from store.memory_state import Postponed, State
 from store.model import (
+    ALTERNATE_EXTENSION,
     Attempt,
-    Counts,
-    Deposit,
-    Folder,
     Greeting,
-    Mark,
-    Message,
-    NewMessage,
     Notice,
     OutboxItem,
     PinPolicy,
-    Setting,
     Told,
     User,
     Work,
@@ -33,88 +29,7 @@ from store.model import (
     setting_id,
 )
 
-ORDER = tuple(Folder)
 HOUR = timedelta(hours=1)
-UNDOES = {
-    Mark.READ: Mark.UNREAD,
-    Mark.UNREAD: Mark.READ,
-    Mark.DELETE: Mark.UNDELETE,
-    Mark.UNDELETE: Mark.DELETE,
-}
-
-
-@dataclass
-class Postponed:
-    """What is known of an item's tries."""
-
-    attempts: int = 0
-    until: datetime | None = None
-
-
-@dataclass
-class State:
-    """All rows, and whether calls fail: `away` makes every one raise Unavailable."""
-
-    node: int = 1
-    away: bool = False
-    copies: int = 1
-    clock: HybridClock = field(default_factory=HybridClock)
-    users: dict[UUID, User] = field(default_factory=dict)
-    settings: dict[UUID, Setting] = field(default_factory=dict)
-    greetings: dict[tuple[UUID, str], bytes] = field(default_factory=dict)
-    messages: dict[UUID, tuple[Message, bytes]] = field(default_factory=dict)
-    marks: dict[UUID, set[Mark]] = field(default_factory=dict)
-    sign_ins: dict[UUID, list[SignInEvent]] = field(default_factory=dict)
-    outbox: dict[UUID, OutboxItem] = field(default_factory=dict)
-    done: dict[UUID, str] = field(default_factory=dict)
-    postponed: dict[UUID, Postponed] = field(default_factory=dict)
-    epoch: int = 0
-    schema: int = SCHEMA
-    """What was agreed."""
-    listeners: list["asyncio.Queue[str]"] = field(default_factory=list)
-
-    def check(self) -> None:
-        if self.away:
-            raise Unavailable("the store is away")
-
-    def tell(self, *tables: str) -> None:
-        for listener in self.listeners:
-            for table in tables:
-                listener.put_nowait(table)
-
-    def add_work(self, kind: Work, mailbox_id: UUID, message_id: UUID) -> None:
-        item = OutboxItem(uuid7(), kind, mailbox_id, message_id, datetime.now(UTC))
-        self.outbox[item.id] = item
-
-
-class MemorySettings:
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None:
-        self._state.check()
-        return self._state.settings.get(setting_id(kind, name, owner))
-
-    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
-        self._state.check()
-        found = (each for each in self._state.settings.values() if each.owner == owner)
-        return sorted((s for s in found if kind in ("", s.kind)), key=lambda s: (s.kind, s.name))
-
-    async def owned(self, kind: str) -> Sequence[Setting]:
-        self._state.check()
-        found = [each for each in self._state.settings.values() if each.owner and each.kind == kind]
-        return sorted(found, key=lambda each: (str(each.owner), each.name))
-
-    async def put(self, setting: Setting) -> None:
-        self._state.check()
-        self._state.settings[setting.id] = setting
-        self._state.tell("setting")
-
-    async def remove(self, kind: str, name: str, owner: UUID | None = None) -> None:
-        self._state.check()
-        if self._state.settings.pop(setting_id(kind, name, owner), None) is None:
-            raise NotFound(f"no {kind} {name!r}")
-        self._state.tell("setting")
 
 
 class MemoryUsers:
@@ -122,7 +37,12 @@ class MemoryUsers:
         self._state = state
 
     async def by_extension(self, extension: str) -> User | None:
-        return next((user for user in await self.all() if user.extension == extension), None)
+        found = next((user for user in await self.all() if user.extension == extension), None)
+        return found or self._by_alternate(extension)
+
+    def _by_alternate(self, extension: str) -> User | None:
+        setting = self._state.settings.get(setting_id(ALTERNATE_EXTENSION, extension))
+        return self._state.users.get(UUID(json.loads(setting.body)["user"])) if setting else None
 
     async def get(self, user_id: UUID) -> User | None:
         self._state.check()
@@ -178,84 +98,6 @@ class MemoryUsers:
         owner = await self.by_extension(user.extension)
         if owner and owner.id != user.id:
             raise Conflict(f"extension {user.extension} is in use")
-
-
-class MemoryMessages:
-    def __init__(self, state: State) -> None:
-        self._state = state
-
-    async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
-        state, m = self._state, message
-        state.check()
-        if m.id in state.messages:
-            return Deposit(m.id, state.copies, repeated=True)
-        kept = Message(
-            m.id,
-            m.mailbox_id,
-            m.caller,
-            m.caller_name,
-            m.recorded,
-            m.seconds,
-            m.urgent,
-            m.cut_off,
-            Folder.NEW,
-            state.node,
-        )
-        state.messages[m.id] = (kept, audio)
-        state.add_work(Work.LAMP, m.mailbox_id, m.id)
-        user = state.users.get(m.mailbox_id)
-        if user and user.mail:
-            state.add_work(Work.MAIL, m.mailbox_id, m.id)
-        state.tell("message", "outbox")
-        return Deposit(m.id, state.copies)
-
-    async def listing(self, mailbox_id: UUID, *folders: Folder) -> Sequence[Message]:
-        self._state.check()
-        found = (m for m, _ in self._state.messages.values() if m.mailbox_id == mailbox_id)
-        wanted = (m for m in found if m.folder in (folders or ORDER))
-        return sorted(wanted, key=lambda m: (ORDER.index(m.folder), not m.urgent, m.recorded, m.id))
-
-    async def get(self, message_id: UUID) -> Message | None:
-        self._state.check()
-        found = self._state.messages.get(message_id)
-        return found[0] if found else None
-
-    async def audio(self, message_id: UUID) -> bytes:
-        return self._require(message_id)[1]
-
-    async def mark(self, message_id: UUID, mark: Mark) -> None:
-        message, audio = self._require(message_id)
-        marks = self._state.marks.setdefault(message_id, set())
-        marks.discard(UNDOES[mark])
-        marks.add(mark)
-        self._state.messages[message_id] = (replace(message, folder=_folder(marks)), audio)
-        self._state.add_work(Work.LAMP, message.mailbox_id, message_id)
-        self._state.tell("message_event", "outbox")
-
-    async def counts(self, mailbox_id: UUID) -> Counts:
-        new = await self.listing(mailbox_id, Folder.NEW)
-        old = await self.listing(mailbox_id, Folder.SAVED)
-        return Counts(len(new), len(old), _urgent(new), _urgent(old))
-
-    async def all_ids(self) -> Sequence[UUID]:
-        self._state.check()
-        return sorted(self._state.messages)
-
-    def _require(self, message_id: UUID) -> tuple[Message, bytes]:
-        self._state.check()
-        if message_id not in self._state.messages:
-            raise NotFound(f"no message {message_id}")
-        return self._state.messages[message_id]
-
-
-def _urgent(messages: Iterable[Message]) -> int:
-    return sum(message.urgent for message in messages)
-
-
-def _folder(marks: set[Mark]) -> Folder:
-    if Mark.DELETE in marks:
-        return Folder.DELETED
-    return Folder.SAVED if Mark.READ in marks else Folder.NEW
 
 
 class MemorySignIns:

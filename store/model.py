@@ -109,6 +109,9 @@ def setting_id(kind: str, name: str, owner: UUID | None = None) -> UUID:
     return uuid5(owner or SYSTEM, f"{kind}/{name}")
 
 
+ALTERNATE_EXTENSION = "alternate_extension"
+"""Kind of the settings that give a user further numbers: named by the number, {"user": his id}."""
+
 SYSTEM = UUID("5d1ac5d4-7a7e-4a6b-8f0e-2a3c9f1e6b01")
 """Owns what belongs to no user, such as its greetings and broadcast messages."""
 
@@ -167,6 +170,15 @@ class Mark(StrEnum):
     UNDELETE = "undelete"
     PURGE = "purge"
     """Gone for good, on both nodes: it is listed no more and its audio is given up. Nothing undoes it."""
+
+
+AGES = {Mark.READ: Folder.NEW, Mark.DELETE: Folder.SAVED, Mark.PURGE: Folder.DELETED}
+"""From where each mark moves a message that has lain there for too long."""
+
+
+def copy_id(message_id: UUID, mailbox_id: UUID) -> UUID:
+    """The message that one of many recipients gets; the same however often it is sent."""
+    return uuid5(message_id, str(mailbox_id))
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,9 +104,10 @@ def _runs(samples: bytes) -> bytes:
 @asynccontextmanager
 async def house(folder: Path, *users: User) -> AsyncIterator[House]:
     """A worker's house with these users, ANNA and BEN if none are named."""
-    store, spool, pauses = MemoryStore(), Spool(folder / "spool", 0), Pauses()
+    store, spool, pauses, clock = MemoryStore(), Spool(folder / "spool", 0), Pauses(), Clock()
+    store.state.now = clock.now
     for user in users or (ANNA, BEN):
         await store.users.add(user)
     async with Delivery(store, spool, Rules(least_free=1), sleep=pauses) as delivery:
-        yield House(folder, store, spool, delivery, Clock(), pauses)
+        yield House(folder, store, spool, delivery, clock, pauses)
     spool.close()

@@ -1,0 +1,177 @@
+"""Messages and settings in memory: the same interfaces as on PostgreSQL, passing the same tests."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from uuid import UUID
+
+from store.errors import NotFound
+from store.memory_state import State
+from store.model import (
+    AGES,
+    Counts,
+    Deposit,
+    Folder,
+    Mark,
+    Message,
+    MessageKind,
+    NewMessage,
+    Setting,
+    Work,
+    copy_id,
+    setting_id,
+)
+
+ORDER = tuple(Folder)
+UNDOES = {
+    Mark.READ: Mark.UNREAD,
+    Mark.UNREAD: Mark.READ,
+    Mark.DELETE: Mark.UNDELETE,
+    Mark.UNDELETE: Mark.DELETE,
+}
+
+
+class MemoryMessages:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
+        self._state.check()
+        if message.id in self._state.messages:
+            return Deposit(message.id, self._state.copies, repeated=True)
+        self._keep(message, audio)
+        self._state.tell("message", "outbox")
+        return Deposit(message.id, self._state.copies)
+
+    async def send(
+        self, message: NewMessage, mailboxes: Sequence[UUID], audio: bytes, *, wait: float = 1.0
+    ) -> Deposit:
+        self._state.check()
+        copies = [replace(message, id=copy_id(message.id, box), mailbox_id=box) for box in mailboxes]
+        new = [copy for copy in copies if copy.id not in self._state.messages]
+        for copy in new:
+            self._keep(copy, audio)
+        self._state.tell("message", "outbox")
+        return Deposit(message.id, self._state.copies, repeated=not new)
+
+    async def size(self, mailbox_id: UUID) -> int:
+        self._state.check()
+        kept = (each for each in self._state.messages.values() if each[0].mailbox_id == mailbox_id)
+        return sum(len(audio) for message, audio in kept if not self._purged(message.id))
+
+    async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
+        self._state.check()
+        found = (m for m, _ in self._state.messages.values() if m.folder is AGES[mark] and self._shown(m))
+        ripe = [m for m in found if self._state.since.get(m.id, m.recorded) < before]
+        return sorted(ripe, key=lambda m: self._state.since.get(m.id, m.recorded))[:limit]
+
+    async def sent(self, sender_id: UUID, after: datetime) -> Sequence[Message]:
+        self._state.check()
+        mine = (m for m, _ in self._state.messages.values() if m.envelope.sender == sender_id)
+        waiting = [m for m in mine if (m.envelope.deliver_at or after) > after and m.folder is Folder.NEW]
+        return sorted(waiting, key=lambda m: (m.envelope.deliver_at or after, m.id))
+
+    async def listing(self, mailbox_id: UUID, *folders: Folder) -> Sequence[Message]:
+        self._state.check()
+        found = (m for m, _ in self._state.messages.values() if m.mailbox_id == mailbox_id)
+        wanted = (m for m in found if m.folder in (folders or ORDER) and self._shown(m))
+        return sorted(wanted, key=lambda m: (ORDER.index(m.folder), not m.urgent, m.recorded, m.id))
+
+    async def get(self, message_id: UUID) -> Message | None:
+        self._state.check()
+        found = self._state.messages.get(message_id)
+        return found[0] if found and not self._purged(message_id) else None
+
+    async def audio(self, message_id: UUID) -> bytes:
+        return self._require(message_id)[1]
+
+    async def mark(self, message_id: UUID, mark: Mark) -> None:
+        message, audio = self._require(message_id)
+        marks = self._state.marks.setdefault(message_id, set())
+        marks.discard(UNDOES.get(mark, mark))
+        marks.add(mark)
+        kept = b"" if mark is Mark.PURGE else audio
+        self._state.messages[message_id] = (replace(message, folder=_folder(marks)), kept)
+        self._state.since[message_id] = self._state.now()
+        self._state.add_work(Work.LAMP, message.mailbox_id, message_id)
+        self._state.tell("message_event", "outbox")
+
+    async def counts(self, mailbox_id: UUID) -> Counts:
+        new = _counted(await self.listing(mailbox_id, Folder.NEW))
+        old = _counted(await self.listing(mailbox_id, Folder.SAVED))
+        return Counts(len(new), len(old), _urgent(new), _urgent(old))
+
+    async def all_ids(self) -> Sequence[UUID]:
+        self._state.check()
+        return sorted(self._state.messages)
+
+    def _keep(self, m: NewMessage, audio: bytes) -> None:
+        state = self._state
+        of_caller = (m.caller, m.caller_name, m.recorded, m.seconds, m.urgent, m.cut_off)
+        kept = Message(m.id, m.mailbox_id, *of_caller, Folder.NEW, state.node, m.envelope)
+        state.messages[m.id] = (kept, audio)
+        if m.envelope.kind is MessageKind.BROADCAST:
+            return
+        until = m.envelope.deliver_at
+        state.add_work(Work.LAMP, m.mailbox_id, m.id, until)
+        user = state.users.get(m.mailbox_id)
+        if user and user.mail:
+            state.add_work(Work.MAIL, m.mailbox_id, m.id, until)
+
+    def _shown(self, message: Message) -> bool:
+        due = message.envelope.deliver_at
+        return not self._purged(message.id) and (due is None or due <= self._state.now())
+
+    def _purged(self, message_id: UUID) -> bool:
+        return Mark.PURGE in self._state.marks.get(message_id, ())
+
+    def _require(self, message_id: UUID) -> tuple[Message, bytes]:
+        self._state.check()
+        if message_id not in self._state.messages or self._purged(message_id):
+            raise NotFound(f"no message {message_id}")
+        return self._state.messages[message_id]
+
+
+def _counted(messages: Iterable[Message]) -> list[Message]:
+    """Broadcast messages light no lamp."""
+    return [each for each in messages if each.envelope.kind is not MessageKind.BROADCAST]
+
+
+def _urgent(messages: Iterable[Message]) -> int:
+    return sum(message.urgent for message in messages)
+
+
+def _folder(marks: set[Mark]) -> Folder:
+    if Mark.DELETE in marks:
+        return Folder.DELETED
+    return Folder.SAVED if Mark.READ in marks else Folder.NEW
+
+
+class MemorySettings:
+    def __init__(self, state: State) -> None:
+        self._state = state
+
+    async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None:
+        self._state.check()
+        return self._state.settings.get(setting_id(kind, name, owner))
+
+    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
+        self._state.check()
+        found = (each for each in self._state.settings.values() if each.owner == owner)
+        return sorted((s for s in found if kind in ("", s.kind)), key=lambda s: (s.kind, s.name))
+
+    async def owned(self, kind: str) -> Sequence[Setting]:
+        self._state.check()
+        found = [each for each in self._state.settings.values() if each.owner and each.kind == kind]
+        return sorted(found, key=lambda each: (str(each.owner), each.name))
+
+    async def put(self, setting: Setting) -> None:
+        self._state.check()
+        self._state.settings[setting.id] = setting
+        self._state.tell("setting")
+
+    async def remove(self, kind: str, name: str, owner: UUID | None = None) -> None:
+        self._state.check()
+        if self._state.settings.pop(setting_id(kind, name, owner), None) is None:
+            raise NotFound(f"no {kind} {name!r}")
+        self._state.tell("setting")
