@@ -2,7 +2,7 @@
 
 import typer
 
-from voicemail.cli import cluster, deploy, message, user
+from voicemail.cli import cluster, deploy, message, policy, user
 from voicemail.cli.config import app as config_app
 from voicemail.cli.node import node
 
@@ -17,4 +17,5 @@ app.add_typer(user.app, name="user", help="People with a mailbox.")
 app.add_typer(message.app, name="message", help="Messages in mailboxes.")
 app.add_typer(config_app, name="config", help="The configuration file of a node.")
 app.add_typer(deploy.app, name="deploy", help="What stands in front of the servers: DNS, a balancer.")
+policy.register(app)
 app.command()(node)

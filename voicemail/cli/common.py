@@ -3,7 +3,8 @@
 import asyncio
 import json
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -56,12 +57,19 @@ def with_store(path: Path, work: Callable[[Config, Store], Awaitable[T]]) -> T:
     config = load(path)
 
     async def run() -> T:
-        number = NodeFiles(config).membership().number
-        replicated = not config.store.dsn
-        async with PostgresStore.open(app_conninfo(config), number, replicated=replicated) as store:
+        async with opened(config) as store:
             return await work(config, store)
 
     return asyncio.run(run())
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[Store]:
+    """The store of this node."""
+    number = NodeFiles(config).membership().number
+    replicated = not config.store.dsn
+    async with PostgresStore.open(app_conninfo(config), number, replicated=replicated) as store:
+        yield store
 
 
 async def user_of(store: Store, extension: str) -> User:

@@ -1,0 +1,231 @@
+"""`voicemail cos|handler|list|schedule|holidays|restriction|rule|pin-rules|aging|undeliverable`: one set of
+commands for all, made from the policy's model.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from store.api import Store
+from store.model import Setting
+from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, with_store
+from voicemail.config import Config
+from voicemail.errors import VoicemailError
+from voicemail.policy.builtin import BUILT_IN
+from voicemail.policy.house import House, look
+from voicemail.policy.model import (
+    Aging,
+    CallHandler,
+    ClassOfService,
+    Holidays,
+    Members,
+    PinRules,
+    Policy,
+    RestrictionTable,
+    RoutingRule,
+    Schedule,
+    Undeliverable,
+)
+from voicemail.policy.references import NOUNS, doubts, mistakes, needed_by
+from voicemail.policy.text import changed, keys, shown
+
+Name = Annotated[str, typer.Argument(help="Its name, as `list` shows it.")]
+Pairs = Annotated[list[str], typer.Argument(metavar="KEY=VALUE…", help="`show` shows all keys.")]
+ONLY = "default"
+"""The name of a policy of which there is one."""
+HELP: Mapping[type[Policy], str] = {
+    ClassOfService: "Classes of service: what users may do, how long, how much.",
+    CallHandler: "Call handlers: what answers calls that are for nobody in particular.",
+    Members: "Distribution lists.",
+    Schedule: "Schedules: when somebody is there.",
+    Holidays: "Lists of days off, for schedules.",
+    RestrictionTable: "Restriction tables: which numbers may be dialled.",
+    RoutingRule: "Routing rules: where calls go.",
+    PinRules: "What PINs have to be like, and how long they last.",
+    Aging: "After how many days messages go on to the next folder.",
+    Undeliverable: "Who gets messages that nobody else can.",
+}
+COLUMNS: Mapping[type[Policy], Sequence[str]] = {
+    ClassOfService: ("pin_rules", "longest_message", "quota.no_receive", "transfer_table", "dial_out_table"),
+    CallHandler: ("extension", "schedule", "messages_to", "after_message"),
+    Members: ("display_name", "extension", "members"),
+    RoutingRule: (
+        "table",
+        "order",
+        "active",
+        "calling",
+        "dialled",
+        "forwarding",
+        "trunk",
+        "schedule",
+        "action",
+    ),
+}
+"""Shown by `list`; all where nothing is said."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `voicemail`."""
+    for kind, text in HELP.items():
+        single = kind in (Aging, Undeliverable)
+        app.add_typer(_single(kind) if single else _named(kind), name=_noun(kind), help=text)
+
+
+def _named(kind: type[Policy]) -> typer.Typer:
+    """The commands of a policy of which there are several."""
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("list", help="Show all.")
+    def list_all(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
+        _list(kind, config, as_json)
+
+    @app.command("show", help="Show one, with every key.")
+    def show_one(name: Name, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
+        _show(kind, name, config, as_json)
+
+    @app.command("set", help="Change one, or make it. Keys: " + ", ".join(keys(kind)) + ".")
+    def set_one(name: Name, pairs: Pairs, config: ConfigPath = DEFAULT_CONFIG) -> None:
+        _set(kind, name, pairs, config)
+
+    @app.command("remove", help="Take one away; one that is supplied is as it was supplied again.")
+    def remove(name: Name, config: ConfigPath = DEFAULT_CONFIG) -> None:
+        _remove(kind, name, config)
+
+    if kind is Members:
+        _add_members(app)
+    return app
+
+
+def _single(kind: type[Policy]) -> typer.Typer:
+    """The commands of a policy of which there is one."""
+    app = typer.Typer(no_args_is_help=True)
+
+    @app.command("show", help="Show it.")
+    def show_it(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
+        _show(kind, ONLY, config, as_json)
+
+    @app.command("set", help="Change it. Keys: " + ", ".join(keys(kind)) + ".")
+    def set_it(pairs: Pairs, config: ConfigPath = DEFAULT_CONFIG) -> None:
+        _set(kind, ONLY, pairs, config)
+
+    @app.command("reset", help="Have it as it was supplied.")
+    def reset(config: ConfigPath = DEFAULT_CONFIG) -> None:
+        _remove(kind, ONLY, config)
+
+    return app
+
+
+def _add_members(app: typer.Typer) -> None:
+    member = Annotated[list[str], typer.Argument(help="Extensions, and list:<name> for a list.")]
+
+    @app.command("add-members", help="Add to a list.")
+    def add_members(name: Name, members: member, config: ConfigPath = DEFAULT_CONFIG) -> None:
+        _change_members(name, members, (), config)
+
+    @app.command("remove-members", help="Take from a list.")
+    def remove_members(name: Name, members: member, config: ConfigPath = DEFAULT_CONFIG) -> None:
+        _change_members(name, (), members, config)
+
+
+def _list(kind: type[Policy], config: ConfigPath, as_json: bool) -> None:
+    async def work(_: Config, store: Store) -> House:
+        return await look(store)
+
+    house = with_store(config, work)
+    rows = [{"name": name, **shown(policy)} for name, policy in _in_order(house.all(kind))]
+    if not as_json:
+        columns = COLUMNS.get(kind) or keys(kind)
+        rows = [{"name": row["name"]} | {key: row.get(key, "-") for key in columns} for row in rows]
+    show(rows, as_json)
+
+
+def _show(kind: type[Policy], name: str, config: ConfigPath, as_json: bool) -> None:
+    async def work(_: Config, store: Store) -> dict[str, str]:
+        return shown(_one(await look(store), kind, name))
+
+    text = with_store(config, work)
+    show([{"name": name, **text}] if as_json else [{"Key": key, "Value": text[key]} for key in text], as_json)
+
+
+def _set(kind: type[Policy], name: str, pairs: Sequence[str], config: ConfigPath) -> None:
+    def made(house: House) -> Policy:
+        return changed(kind, house.all(kind).get(name), pairs)
+
+    _put(kind, name, made, config)
+
+
+def _change_members(name: str, more: Sequence[str], fewer: Sequence[str], config: ConfigPath) -> None:
+    def made(house: House) -> Policy:
+        present: Members = _one(house, Members, name)
+        if absent := [each for each in fewer if each not in present.members]:
+            raise VoicemailError(f"list {name!r}: {absent[0]} is no member")
+        left = [each for each in present.members if each not in fewer]
+        return present.model_copy(update={"members": tuple(dict.fromkeys([*left, *more]))})
+
+    _put(Members, name, made, config)
+
+
+def _put(kind: type[Policy], name: str, made: Any, config: ConfigPath) -> None:
+    """Set what `made` makes of all that is there, if nothing is wrong with it; then say so."""
+    if not re.fullmatch(r"\w[\w.-]{0,63}", name):
+        raise VoicemailError(f"{name!r} is no name: use letters, digits, _, - and .")
+
+    async def work(_: Config, store: Store) -> tuple[str, list[str]]:
+        house = await look(store)
+        if (kind.KIND, name) in house.damaged:  # what it says must not be lost unseen
+            raise VoicemailError(f"{_noun(kind)} {name!r} is damaged in the store: remove it first")
+        present, policy = house.all(kind).get(name), made(house)
+        if wrong := mistakes(house, name, policy):
+            raise VoicemailError(f"{_noun(kind)} {name!r}: {wrong[0]}")
+        if policy == present:
+            return "as it was", doubts(house, policy)
+        await store.settings.put(Setting(kind.KIND, name, policy.model_dump_json()))
+        return "changed" if present else "made", doubts(house, policy)
+
+    done, notes = with_store(config, work)
+    for note in notes:
+        say(f"note: {note}")
+    say(f"{_noun(kind)} {name!r}: {done}")
+
+
+def _remove(kind: type[Policy], name: str, config: ConfigPath) -> None:
+    async def work(_: Config, store: Store) -> str:
+        house = await look(store)
+        supplied, damaged = name in BUILT_IN.get(kind, {}), (kind.KIND, name) in house.damaged
+        if not damaged:
+            _one(house, kind, name)
+        if not damaged and name not in house.policies.get(kind.KIND, {}):
+            raise VoicemailError(f"{_noun(kind)} {name!r} is as it was supplied, and always there")
+        users = needed_by(house, kind, name)
+        if users and not supplied:
+            raise VoicemailError(f"{_noun(kind)} {name!r} is needed by {_some(users)}")
+        await store.settings.remove(kind.KIND, name)
+        return "as it was supplied" if supplied else "removed"
+
+    say(f"{_noun(kind)} {name!r}: {with_store(config, work)}")
+
+
+def _some(users: Sequence[str]) -> str:
+    return ", ".join(users[:3]) + (f" and {len(users) - 3} more" if len(users) > 3 else "")
+
+
+def _one(house: House, kind: type[Any], name: str) -> Any:
+    if policy := house.all(kind).get(name):
+        return policy
+    raise VoicemailError(f"there is no {_noun(kind)} named {name!r}")
+
+
+def _in_order(policies: Mapping[str, Policy]) -> list[tuple[str, Policy]]:
+    """By name; rules as they are tried."""
+
+    def place(item: tuple[str, Policy]) -> tuple[Any, ...]:
+        name, policy = item
+        return (policy.table, policy.order, name) if isinstance(policy, RoutingRule) else (name,)
+
+    return sorted(policies.items(), key=place)
+
+
+def _noun(kind: type[Policy]) -> str:
+    return NOUNS[kind]

@@ -1,0 +1,71 @@
+"""All policies and users at once, for the command line. In a call, `book.Policies` is used."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+from uuid import UUID
+
+from store.api import Store
+from store.model import User
+from voicemail.policy.book import OPTIONS, parsed
+from voicemail.policy.builtin import BUILT_IN
+from voicemail.policy.model import KINDS, Policy, UserOptions
+
+P = TypeVar("P", bound=Policy)
+ALTERNATE = "alternate_extension"
+"""Kind of the settings by which a user has further numbers (store.api.Users.by_extension)."""
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """Everything that is set. `users` by extension, `alternates` whose each further number is."""
+
+    policies: Mapping[str, Mapping[str, Policy]] = field(default_factory=dict)
+    users: Mapping[str, User] = field(default_factory=dict)
+    alternates: Mapping[str, UUID] = field(default_factory=dict)
+    options: Mapping[UUID, UserOptions] = field(default_factory=dict)
+    damaged: frozenset[tuple[str, str]] = frozenset()
+    """Kind and name of settings that cannot be read."""
+
+    def all(self, kind: type[P]) -> Mapping[str, P]:
+        """By name, supplied ones included."""
+        own: Any = self.policies.get(kind.KIND, {})
+        return {**BUILT_IN.get(kind, {}), **own}
+
+    def plus(self, name: str, policy: Policy) -> "House":
+        """As it is once this is set."""
+        own = {**self.policies.get(policy.KIND, {}), name: policy}
+        return replace(self, policies={**self.policies, policy.KIND: own})
+
+    def owner_of(self, number: str) -> User | None:
+        """Who has this number, as his extension or a further one."""
+        if user := self.users.get(number):
+            return user
+        user_id = self.alternates.get(number)
+        return next((each for each in self.users.values() if each.id == user_id), None) if user_id else None
+
+
+async def look(store: Store) -> House:
+    """All there is now. Raises Unavailable."""
+    policies: dict[str, dict[str, Policy]] = {}
+    damaged = set()
+    known = {kind.KIND: kind for kind in KINDS}
+    for setting in await store.settings.all():
+        if kind := known.get(setting.kind):
+            if policy := parsed(kind, setting):
+                policies.setdefault(setting.kind, {})[setting.name] = policy
+            else:
+                damaged.add((setting.kind, setting.name))
+    users = {user.extension: user for user in reversed(await store.users.all())}
+    return House(policies, users, await _alternates(store), await _options(store), frozenset(damaged))
+
+
+async def _alternates(store: Store) -> dict[str, UUID]:
+    found = await store.settings.all(ALTERNATE)
+    return {each.name: UUID(json.loads(each.body)["user"]) for each in found}
+
+
+async def _options(store: Store) -> dict[UUID, UserOptions]:
+    found = [each for each in await store.settings.owned(UserOptions.KIND) if each.name == OPTIONS]
+    return {each.owner: read for each in found if each.owner and (read := parsed(UserOptions, each))}

@@ -1,0 +1,242 @@
+"""What policies refer to: whether it is there, before one is set; and who needs it, before one is removed."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from zoneinfo import available_timezones
+
+from voicemail.policy.house import House
+from voicemail.policy.model import (
+    Action,
+    Aging,
+    CallHandler,
+    ClassOfService,
+    Go,
+    GreetingSwitch,
+    Holidays,
+    Members,
+    PinRules,
+    Policy,
+    Quota,
+    RestrictionTable,
+    RoutingRule,
+    Schedule,
+    Undeliverable,
+    UserOptions,
+)
+from voicemail.policy.numbers import dialable
+from voicemail.policy.routing import why_no_condition
+
+DEEPEST = 20
+"""Lists within lists."""
+LIST = "list:"
+SINKS = ("undeliverable", "operator")
+"""What a handler's messages may go to besides extensions and lists."""
+NOUNS: Mapping[type[Policy], str] = {
+    Schedule: "schedule",
+    Holidays: "holidays",
+    CallHandler: "handler",
+    RoutingRule: "rule",
+    RestrictionTable: "restriction",
+    PinRules: "pin-rules",
+    ClassOfService: "cos",
+    Members: "list",
+    Undeliverable: "undeliverable",
+    Aging: "aging",
+}
+"""As the commands are named."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """`key` of a policy names `name`: of this kind of policy, or a user's extension (None)."""
+
+    key: str
+    kind: type[Policy] | None
+    name: str
+    must: bool = True
+    """Else it is only told that nobody has it."""
+
+
+def references(policy: Policy) -> Iterator[Reference]:
+    """All that a policy names."""
+    match policy:
+        case Schedule():
+            yield from _named("holidays", Holidays, policy.holidays)
+        case CallHandler():
+            yield from _named("schedule", Schedule, policy.schedule)
+            yield from _actions(policy.keys | {"after_message": policy.after_message})
+            yield from _members("messages_to", policy.messages_to)
+        case RoutingRule():
+            yield from _named("schedule", Schedule, policy.schedule)
+            yield from _actions({"action": policy.action})
+        case ClassOfService():
+            yield Reference("pin_rules", PinRules, policy.pin_rules)
+            yield Reference("transfer_table", RestrictionTable, policy.transfer_table)
+            yield Reference("dial_out_table", RestrictionTable, policy.dial_out_table)
+        case UserOptions():
+            yield Reference("cos", ClassOfService, policy.cos)
+            yield from _named("schedule", Schedule, policy.schedule)
+            yield from _actions({**(policy.keys or {}), "after_message": policy.after_message})
+        case GreetingSwitch():
+            yield from _actions({"after": policy.after})
+        case Members() | Undeliverable():
+            yield from _members("members", policy.members)
+
+
+def mistakes(house: House, name: str, policy: Policy) -> list[str]:
+    """Why a policy cannot be set under this name, each in words; none when it can."""
+    house = house.plus(name, policy)
+    gone = [each for each in references(policy) if each.must and not _is_there(house, each)]
+    return [f"{each.key}: {_missing(each)}" for each in gone] + list(_own_mistakes(house, name, policy))
+
+
+def doubts(house: House, policy: Policy) -> list[str]:
+    """What is not there, but may come: members that nobody has."""
+    gone = [each for each in references(policy) if not each.must and not _is_there(house, each)]
+    return [f"{each.key}: {_missing(each)}" for each in gone]
+
+
+def needed_by(house: House, kind: type[Policy] | None, name: str) -> list[str]:
+    """What names a policy, or an extension: "handler 'sales' (schedule)", "user 4001 (cos)"."""
+    found: list[str] = []
+    for each in NOUNS:
+        for other, policy in house.all(each).items():
+            found += [f"{NOUNS[each]} {other!r} ({ref.key})" for ref in _hits(policy, kind, name)]
+    extensions = {user.id: extension for extension, user in house.users.items()}
+    for owner, options in house.options.items():
+        found += [f"user {extensions.get(owner)} ({ref.key})" for ref in _hits(options, kind, name)]
+    return found
+
+
+def _hits(policy: Policy, kind: type[Policy] | None, name: str) -> list[Reference]:
+    return [each for each in references(policy) if each.kind is kind and each.name == name]
+
+
+def _named(key: str, kind: type[Policy], name: str) -> Iterator[Reference]:
+    if name:
+        yield Reference(key, kind, name)
+
+
+def _actions(actions: Mapping[str, Action]) -> Iterator[Reference]:
+    for key, action in actions.items():
+        label = f"keys.{key}" if len(key) == 1 else key
+        if action.go is Go.HANDLER:
+            yield Reference(label, CallHandler, action.target)
+        if action.go is Go.USER:
+            yield Reference(label, None, action.target)
+
+
+def _members(key: str, members: tuple[str, ...]) -> Iterator[Reference]:
+    for each in members:
+        if each.startswith(LIST):
+            yield Reference(key, Members, each.removeprefix(LIST))
+        elif each not in SINKS:
+            yield Reference(key, None, each, must=False)
+
+
+def _is_there(house: House, reference: Reference) -> bool:
+    if reference.kind is None:
+        return house.owner_of(reference.name) is not None
+    return reference.name in house.all(reference.kind)
+
+
+def _missing(reference: Reference) -> str:
+    if reference.kind is None:
+        return f"no user has extension {reference.name}"
+    return f"there is no {NOUNS[reference.kind]} named {reference.name!r}"
+
+
+def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
+    """What is wrong with a policy besides its references."""
+    match policy:
+        case CallHandler():
+            yield from _extension_mistakes(house, CallHandler, name, policy.extension)
+            yield from _transfer_mistakes(policy.keys, policy.transfer.number)
+        case Members():
+            yield from _extension_mistakes(house, Members, name, policy.extension)
+            yield from _loops(house, name, policy)
+        case RoutingRule():
+            yield from _condition_mistakes(policy)
+        case ClassOfService():
+            yield from _quota_mistakes(policy.quota)
+        case UserOptions():
+            yield from _zone_mistakes(policy.time_zone)
+            yield from _transfer_mistakes(policy.keys or {}, policy.transfer.number)
+        case Schedule():
+            if any(not block.weekdays for block in policy.blocks):
+                yield "blocks: one has no day"
+
+
+def taken(house: House, number: str) -> str:
+    """What a number leads to, in words; "" when it is free."""
+    if user := house.owner_of(number):
+        return f"{number} is the number of {user.name or 'user ' + user.extension}"
+    for kind, name in _leading_to(house, number):
+        return f"{number} leads to {NOUNS[kind]} {name!r}"
+    return ""
+
+
+def _leading_to(house: House, number: str) -> list[tuple[type[Policy], str]]:
+    handlers = [(CallHandler, n) for n, each in house.all(CallHandler).items() if each.extension == number]
+    lists = [(Members, n) for n, each in house.all(Members).items() if each.extension == number]
+    return [*handlers, *lists]
+
+
+def _extension_mistakes(house: House, kind: type[Policy], name: str, number: str) -> Iterator[str]:
+    if not number:
+        return
+    if not (number.isascii() and number.isdigit()):
+        yield f"extension: {number!r} is none (digits only)"
+    if user := house.owner_of(number):
+        yield f"extension: {number} is the number of {user.name or 'user ' + user.extension}"
+    for other in _leading_to(house, number):
+        if other != (kind, name):
+            yield f"extension: {number} leads to {NOUNS[other[0]]} {other[1]!r}"
+
+
+def _transfer_mistakes(keys: Mapping[str, Action], number: str) -> Iterator[str]:
+    if number and not dialable(number):
+        yield f"transfer.number: {number!r} is no number"
+    for key, action in keys.items():
+        if action.go is Go.TRANSFER and not dialable(action.target):
+            yield f"keys.{key}: {action.target!r} is no number"
+
+
+def _condition_mistakes(rule: RoutingRule) -> Iterator[str]:
+    for key in ("calling", "dialled", "forwarding", "trunk"):
+        for condition in getattr(rule, key):
+            if why := why_no_condition(condition):
+                yield f"{key}: {condition!r}: {why}"
+
+
+def _quota_mistakes(quota: Quota) -> Iterator[str]:
+    if any(limit < 0 for limit in (quota.warn, quota.no_send, quota.no_receive)):
+        yield "quota: less than nothing"
+    limits = [each for each in (quota.warn, quota.no_send, quota.no_receive) if each]
+    if limits != sorted(limits):
+        yield "quota: warn, no_send and no_receive do not rise"
+
+
+def _zone_mistakes(zone: str) -> Iterator[str]:
+    if zone and zone not in available_timezones():
+        yield f"time_zone: {zone!r} is none (such as Europe/Berlin)"
+
+
+def _loops(house: House, name: str, policy: Members) -> Iterator[str]:
+    lists = dict(house.all(Members)) | {name: policy}
+    if depth(lists, name) > DEEPEST:
+        yield f"members: lists within lists are deeper than {DEEPEST}, or come back to themselves"
+
+
+def depth(lists: Mapping[str, Members], name: str) -> int:
+    """How many lists lie within one another from this one on, at most `DEEPEST` + 1."""
+    level, deep = {name}, 0
+    while level and deep <= DEEPEST:
+        level = {
+            each.removeprefix(LIST)
+            for one in level
+            for each in (lists[one].members if one in lists else ())
+            if each.startswith(LIST)
+        }
+        deep += 1
+    return deep
