@@ -13,11 +13,13 @@ starting it again: the children of a Kamailio killed with -9 keep its port.
 import ipaddress
 import os
 import re
+import secrets
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from sip import accounts, digest
 from sip.errors import EdgeFailed
 
 LAMP_DOMAIN = "lamps.invalid"
@@ -33,6 +35,7 @@ LOG_LEVELS = {"error": -1, "warning": 0, "notice": 1, "info": 2, "debug": 3}
 CONTROL_SOCKET = "edge.sock"
 LONGEST_SOCKET_PATH = 107
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+SECRET = re.compile(r"[A-Za-z0-9]{16,64}")
 DATABASE = re.compile(r"postgres://[\w.~%-]+(:[\w.~%-]+)?@[\w.-]+(:\d+)?/[\w-]+")
 
 
@@ -79,6 +82,8 @@ class Trunk:
 
     name: str
     addresses: tuple[str, ...]
+    trusted: bool = False
+    """Whether its P-Asserted-Identity says for certain who calls."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,8 @@ class EdgeSettings:
     """INVITE and SUBSCRIBE per source address; 503 beyond, silence at four times as many requests."""
     retry_after: int = 5
     """Seconds, in every 503."""
+    digest_secret: str = field(default_factory=lambda: secrets.token_hex(16), repr=False)
+    """Alike on both nodes, so that a phone may answer a challenge of one at the other."""
     serving: bool = False
     """Whether OPTIONS gets 200 and calls are taken from the start; later see EdgeControl."""
     log_level: str = "notice"
@@ -138,6 +145,8 @@ class EdgeSettings:
                 raise EdgeFailed(f"not a name for a trunk: {trunk.name!r}")
         if self.database and not DATABASE.fullmatch(self.database):
             raise EdgeFailed("the edge's database is not postgres://user:password@host:port/name")
+        if not SECRET.fullmatch(self.digest_secret):
+            raise EdgeFailed("the secret of the digest is not 16 to 64 letters and digits")
         if self.log_level not in LOG_LEVELS:
             raise EdgeFailed(f"not a log level: {self.log_level!r}, but one of {', '.join(LOG_LEVELS)}")
         if not 0 < 2 * self.calls_per_worker_second < WHEEL_ABORTS:
@@ -162,7 +171,7 @@ def render(settings: EdgeSettings, run_directory: Path) -> dict[str, str]:
         raise EdgeFailed(f"no place for a socket: {run_directory} is too long, or has blanks or quotes")
     words = _words(settings, run_directory)
     files = {
-        "kamailio.cfg": _head(settings) + _fill("edge.cfg", words),
+        "kamailio.cfg": _head(settings) + _fill("edge.cfg", words) + "\n" + _fill("phones.cfg", words),
         "dispatcher.list": _dispatcher_list(settings),
         "address.list": _address_list(settings),
     }
@@ -180,6 +189,7 @@ def write(settings: EdgeSettings, run_directory: Path) -> None:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
         fresh.rename(run_directory / name)
+    accounts.ensure(run_directory)
 
 
 def argv(run_directory: Path, memory: int = 64) -> list[str]:
@@ -225,6 +235,10 @@ def _words(settings: EdgeSettings, run_directory: Path) -> dict[str, str]:
         "PRESENCE_ADDRESS": str(settings.presence),
         "DATABASE_URL": settings.database,
         "PUBLIC_ADDRESS": str(public),
+        "REALM": digest.REALM,
+        "NONCE_SECRET": settings.digest_secret,
+        "TRUSTED_TRUNK": " || ".join(f'$avp(trunk) == "{t.name}"' for t in settings.trunks if t.trusted)
+        or '"" != ""',
         "FROM_EDGE": " || ".join(_from(listen.address) for listen in settings.listen),
     }
 

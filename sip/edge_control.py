@@ -69,6 +69,10 @@ class EdgeControl:
         await self._ask("dispatcher.reload")
         await self._ask("permissions.addressReload")
 
+    async def reload_accounts(self) -> None:
+        """Read the accounts of phones again, after `sip.accounts.write`."""
+        await self._ask("htable.reload", "accounts")
+
     async def _ask(self, method: str, *parameters: str | int) -> Any:
         number = next(self._numbers)
         request = {"jsonrpc": "2.0", "id": number, "method": method, "params": parameters}

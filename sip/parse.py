@@ -131,7 +131,9 @@ def parse_uri(text: str) -> Uri:
     place, _, query = rest.partition("?")
     host, semicolon, parameters = place.partition(";")
     decoded = {key: unquote(value) for key, value in parse_parameters(semicolon + parameters).items()}
-    headers = dict(_query(query))
+    headers: dict[str, str] = {}
+    for name, value in _query(query):  # two of one name are one list, as in a message
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
     if scheme == "tel":
         return Uri(scheme, clean(unquote(host).translate(VISUAL)), "", decoded, headers)
     user = (match[2] or "").partition(";")[0].partition(":")[0]
@@ -191,6 +193,7 @@ def parse_invite(text: str) -> Invite:
         asserted=next(filter(None, asserted), ""),
         source=clean(message.first("x-vm-source")),
         trunk=clean(message.first("x-vm-trunk")),
+        identified=clean(message.first("x-vm-identified")),
     )
 
 

@@ -36,8 +36,10 @@ Ring = Callable[[Callable[[], Any], float], Awaitable[Any]]
 class Leg(Line):
     """A call that we make for a caller; it has no number before it is dialled."""
 
-    def __init__(self, caller: Line) -> None:
+    def __init__(self, caller: Line, trunk: bool = False) -> None:
         super().__init__(caller.engine, 0, caller.news)
+        self.trunk = trunk
+        """Whether the number may be the trunk's; else it is a phone's that has registered here."""
 
     @property
     def talks(self) -> bool:
@@ -116,7 +118,7 @@ async def refer(call: Line, target: str, ring: Ring) -> Transferred:
 async def connect(call: Line, out: Out, target: str, caller: str, ring: Ring, seconds: float) -> Transferred:
     """Call `target` for up to `seconds`, and join the caller with whom answers. Raises HungUp while it
     rings."""
-    leg = Leg(call)
+    leg = Leg(call, out.trunk)
     try:
         await out.dial(leg, target, caller)
     except EngineError as error:

@@ -25,8 +25,6 @@ log = structlog.get_logger()
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two tries to open a session."""
-RINGS = (("X-VM-Ring", "1"),)
-"""Tells the edge that a phone or a trunk is called, and no worker."""
 LAST_WORDS = 2.0
 """Seconds that handlers have after their calls were ended by us, to put recordings away."""
 
@@ -146,7 +144,8 @@ class Worker:
         """A call for a caller of ours. It takes one of our ports: EngineError when there is none."""
 
         def dialled(engine: Engine) -> None:
-            leg.number = engine.dial(target, RINGS, caller, self.settings.engine.edge)
+            rings = (("X-VM-Ring", "trunk" if leg.trunk else "1"),)
+            leg.number = engine.dial(target, rings, caller, self.settings.engine.edge)
             self.calls[leg.number] = leg  # here, in the main thread: its first events are on their way
 
         await self.engine.submit(dialled)

@@ -4,6 +4,7 @@ Each is described once here; `cluster/keeper.py` keeps them running.
 """
 
 import fcntl
+import hashlib
 import os
 import signal
 import subprocess
@@ -121,14 +122,20 @@ def edge_settings(config: Config, files: NodeFiles, peer: Member | None, serving
         presence=edge.Address(LOOPBACK, sip.presence_port),
         database="" if config.store.dsn else f"postgres://edge:{files.secrets().edge}@{store}/edge",
         peer=edge.Address(peer.address, peer.sip_port) if peer else None,
-        trunks=tuple(edge.Trunk(trunk.name, trunk.addresses) for trunk in config.trunk),
+        trunks=tuple(edge.Trunk(trunk.name, trunk.addresses, trunk.trust_identity) for trunk in config.trunk),
         allowed_networks=sip.allowed_networks,
         balancers=tuple(edge.Address.parse(place) for place in sip.balancers),
         members=(edge.Address(host, port),),
         calls_per_worker_second=sip.calls_per_second_per_worker,
         requests_per_source_second=sip.requests_per_second_per_source,
+        digest_secret=digest_secret(files),
         serving=serving,
     )
+
+
+def digest_secret(files: NodeFiles) -> str:
+    """Alike on both nodes, so that phones may answer a challenge of either edge at the other."""
+    return hashlib.sha256(f"challenges {files.secrets().edge}".encode()).hexdigest()[:32]
 
 
 def edge_program(config: Config, write: Callable[[], None]) -> Program:
