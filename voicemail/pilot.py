@@ -5,12 +5,11 @@ is missing in `found`; a call is never refused for that: its message is taken fo
 dialled, and finds its mailbox when the store is back.
 """
 
-import re
+import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 import structlog
@@ -21,43 +20,53 @@ from sip.invite import Invite, Reason
 from store.api import Store
 from store.errors import Unavailable
 from store.model import PinPolicy, User
-from voicemail.conversation.desk import Box, Desk, Sounds
-from voicemail.conversation.leave_message import Next, leave_message
-from voicemail.conversation.main_menu import main_menu
-from voicemail.conversation.sign_in import sign_in
+from voicemail.conversation.desk import Desk, Sounds
+from voicemail.conversation.host import Caller, Mailbox, Place, Reception, SignIn
+from voicemail.conversation.switchboard import Switchboard
 from voicemail.delivery import Delivery
 from voicemail.greetings import Greetings
-from voicemail.phonebook import Phonebook
+from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.book import Policies
+from voicemail.policy.builtin import OPENING
+from voicemail.policy.model import Action, CallHandler, Go, Holidays, RoutingRule, Schedule, Table
+from voicemail.policy.routing import Facts, decide
+from voicemail.policy.schedule import is_active
 
 log = structlog.get_logger()
 
-EXTENSION = re.compile(r"\+?[0-9*#]{1,20}")
-"""What a mailbox's number looks like: with the store away, only such are believed."""
+MOST_FORWARDINGS = 5
+"""Forwardings that are looked up: nobody forwards so often in earnest."""
 
 Found = Mapping[str, User | None]
 """Number -> its user, None when nobody has it; missing when the store could not say."""
 
 
-class Kind(StrEnum):
-    """Where a call can go."""
+@dataclass(frozen=True)
+class Book:
+    """The policies that routing needs, as they are now."""
 
-    LEAVE_MESSAGE = "leave message"
-    SIGN_IN = "sign in"
-    NOT_A_MAILBOX = "not a mailbox"
-    NOT_AVAILABLE = "not available now"
+    rules: Mapping[str, RoutingRule]
+    handlers: Mapping[str, CallHandler]
+    schedules: Mapping[str, Schedule]
+    holidays: Mapping[str, Holidays]
+    now: datetime
+
+    def active(self, schedule: str) -> bool:
+        """Whether a schedule is active now; one that does not exist never is."""
+        hours = self.schedules.get(schedule)
+        return hours is not None and is_active(hours, self.holidays.get(hours.holidays), self.now)
+
+    def handler(self, extension: str) -> str:
+        """The name of the handler that has this number; "" when none has."""
+        return next((name for name, each in self.handlers.items() if each.extension == extension), "")
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
     """Where a call goes, and why: `because` is what the log says."""
 
-    kind: Kind
+    to: Place | Action
     because: str
-    extension: str = ""
-    user: User | None = None
-    """The mailbox's owner, or who is expected to sign in."""
-    reason: Reason = Reason.UNKNOWN
 
 
 def caller_of(invite: Invite) -> str:
@@ -65,41 +74,61 @@ def caller_of(invite: Invite) -> str:
     return invite.asserted or invite.caller
 
 
-def candidates(invite: Invite, pilot: str) -> tuple[str, ...]:
-    """The numbers to look up, in order, until one is a user's."""
-    if forwarded := _forwarded(invite, pilot):
-        return forwarded
-    return (caller_of(invite),) if invite.dialled == pilot else (invite.dialled,)
+def candidates(invite: Invite, settings: "PilotSettings") -> tuple[str, ...]:
+    """The numbers that may name the mailbox, in order: who forwarded the call, the one called originally
+    first or last as the trunk's setting says, then the number dialled."""
+    forwarded = forwarding(invite, settings)[:MOST_FORWARDINGS]
+    dialled = () if invite.dialled == settings.pilot else (invite.dialled,)
+    return tuple(filter(None, (*forwarded, *dialled)))
 
 
-def route(invite: Invite, pilot: str, found: Found) -> Route:
-    """Where this call goes. Forwarded: the mailbox of the first party called that has one. Direct to
-    the pilot: sign in. Direct to an extension: its mailbox."""
-    forwarded = _forwarded(invite, pilot)
-    if not forwarded and invite.dialled == pilot:
-        return _to_the_pilot(invite, found)
-    because = "forwarded" if forwarded else "dialled directly"
+def forwarding(invite: Invite, settings: "PilotSettings") -> tuple[str, ...]:
+    """The numbers that forwarded the call; () for a direct one."""
+    last = settings.redirecting.get(invite.trunk) == "last"
+    order = reversed(invite.redirections) if last else invite.redirections
+    return tuple(each.number for each in order if each.number not in ("", settings.pilot))
+
+
+def route(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -> Route:
+    """Where this call goes: what the first rule says that leads somewhere."""
+    forwarded = forwarding(invite, settings)
+    table = Table.FORWARDED if forwarded else Table.DIRECT
+    facts = Facts(caller_of(invite), invite.dialled, forwarded[0] if forwarded else "", invite.trunk)
+    name, action = decide(book.rules, table, facts, book.active)
+    for _ in book.rules:
+        match action.go:
+            case Go.ATTEMPT_SIGN_IN:
+                place = _attempt_sign_in(invite, found)
+            case Go.ATTEMPT_FORWARD:
+                place = _attempt_forward(invite, settings, found, book)
+            case Go.NEXT_RULE:
+                place = None
+            case _:
+                return Route(action, f"rule {name}")
+        if place:
+            return Route(place, f"rule {name}")
+        name, action = decide(book.rules, table, facts, book.active, name)
+    return Route(Reception(OPENING), "no rule leads anywhere")
+
+
+def _attempt_sign_in(invite: Invite, found: Found) -> Place | None:
+    known = found.get(invite.identified) or found.get(caller_of(invite))
+    return SignIn() if known else None
+
+
+def _attempt_forward(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -> Place | None:
+    """The mailbox of the first candidate that is somebody's."""
+    caller = found.get(invite.identified) or found.get(caller_of(invite))
     reasons = {each.number: each.reason for each in reversed(invite.redirections)}
-    for number in forwarded or (invite.dialled,):
-        if (user := found.get(number)) and number == caller_of(invite):
-            return Route(Kind.SIGN_IN, "calls the own mailbox", number, user)
-        if user or (number not in found and EXTENSION.fullmatch(number)):
-            told = because if user else f"{because}; the database is away"
-            return Route(Kind.LEAVE_MESSAGE, told, number, user, reasons.get(number, Reason.UNKNOWN))
-    return Route(Kind.NOT_A_MAILBOX, f"{because}, and nobody has this number")
-
-
-def _to_the_pilot(invite: Invite, found: Found) -> Route:
-    caller = caller_of(invite)
-    if user := found.get(caller):
-        return Route(Kind.SIGN_IN, "the pilot was dialled from a user's number", caller, user)
-    if caller and caller not in found:
-        return Route(Kind.NOT_AVAILABLE, "the pilot was dialled; the database is away")
-    return Route(Kind.SIGN_IN, "the pilot was dialled")
-
-
-def _forwarded(invite: Invite, pilot: str) -> tuple[str, ...]:
-    return tuple(each.number for each in invite.redirections if each.number not in ("", pilot))
+    for number in candidates(invite, settings):
+        user = found.get(number)
+        if user and caller and user.id == caller.id:
+            return SignIn()
+        if handler := "" if user else book.handler(number):
+            return Reception(handler, transfer=True)
+        if user or (number not in found and may_be_extension(number)):
+            return Mailbox(number, user, reasons.get(number, Reason.UNKNOWN))
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +140,8 @@ class PilotSettings:
     folder: Path
     limits: RecordLimits = RecordLimits()
     policy: PinPolicy = PinPolicy()
+    redirecting: Mapping[str, str] = field(default_factory=dict)
+    """By trunk: "last" where the last forwarding names the mailbox, and not the first."""
 
 
 class Pilot:
@@ -162,37 +193,45 @@ class Pilot:
             sounds.close()
 
     async def _converse(self, desk: Desk, call: Call) -> None:
-        """Everything is looked up while it still rings, so that the caller hears no silence."""
-        invite, pilot = call.invite, self._settings.pilot
-        found = await self._phonebook.find_first(candidates(invite, pilot))
-        where = route(invite, pilot, found)
-        log.info("call routed", to=str(where.kind), mailbox=where.extension, because=where.because)
-        greeting = await self._greeting(where)
-        await call.answer()
-        match where.kind:
-            case Kind.LEAVE_MESSAGE:
-                box = Box(where.extension, where.user, greeting, where.reason)
-                if await leave_message(desk, call, box) is Next.SIGN_IN:
-                    await self._user_side(desk, call, await self._known(caller_of(invite)))
-            case Kind.SIGN_IN:
-                await self._user_side(desk, call, where.user)
-            case Kind.NOT_A_MAILBOX:
-                await call.play("not_a_mailbox", "goodbye")
-            case Kind.NOT_AVAILABLE:
-                await call.play("not_available_now", "goodbye")
+        """What routing needs is looked up while it still rings, so that the caller hears no silence."""
+        invite, settings = call.invite, self._settings
+        callers = (invite.identified, caller_of(invite))
+        looked, book = await asyncio.gather(
+            self._phonebook.look_up(candidates(invite, settings), callers), self._book()
+        )
+        where = route(invite, settings, looked.found, book)
+        caller = _caller(invite, looked.found)
+        board = Switchboard(desk, call, self._phonebook, self._greetings, caller, looked.away)
+        place = (await board.place_of(where.to) if isinstance(where.to, Action) else where.to) or Reception(
+            OPENING
+        )
+        log.info("call routed", **told(place), because=where.because, database_away=looked.away)
+        await board.run(place)
 
-    async def _user_side(self, desk: Desk, call: Call, known: User | None) -> None:
-        if user := await sign_in(desk, call, known):
-            await main_menu(desk, call, user)
+    async def _book(self) -> Book:
+        policies = self._policies
+        return Book(
+            await policies.all(RoutingRule),
+            await policies.all(CallHandler),
+            await policies.all(Schedule),
+            await policies.all(Holidays),
+            self._now(),
+        )
 
-    async def _known(self, number: str) -> User | None:
-        return (await self._phonebook.find_first((number,))).get(number)
 
-    async def _greeting(self, where: Route) -> Path | None:
-        """The owner's recording as a file; None for the system's greeting."""
-        if where.kind is not Kind.LEAVE_MESSAGE or where.user is None:
-            return None
-        return await self._greetings.of(where.user.id)
+def told(place: Place) -> dict[str, str]:
+    """What the log says of a place: never more of a user than the extension."""
+    match place:
+        case Mailbox(extension, _, reason):
+            return {"to": "mailbox", "mailbox": extension, "reason": str(reason)}
+        case Reception(name):
+            return {"to": "handler", "handler": name}
+    return {"to": type(place).__name__.lower()}
+
+
+def _caller(invite: Invite, found: Found) -> Caller:
+    identified, hint = found.get(invite.identified), found.get(caller_of(invite))
+    return Caller(hint, identified, internal=bool(identified or (hint and invite.trunk)))
 
 
 async def _say(call: Call, *words: str) -> None:

@@ -98,6 +98,7 @@ def pilot_settings(config: Config, slot: int) -> PilotSettings:
         folder=sounds_root(config) / str(slot),
         limits=RecordLimits(longest=config.recording.longest, silence=config.recording.silence),
         policy=PinPolicy(config.pin.failures, config.pin.window_minutes, config.pin.lock_minutes),
+        redirecting={trunk.name: trunk.redirecting for trunk in config.trunk},
     )
 
 

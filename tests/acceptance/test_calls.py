@@ -78,10 +78,12 @@ async def test_keys_by_sip_info_are_taken_at_the_pin_prompt(two: Scene) -> None:
         await heard.hear("no_messages")
 
 
-async def test_a_number_that_nobody_has_is_told_so(two: Scene) -> None:
+async def test_a_number_that_nobody_has_leads_to_the_opening_greeting(two: Scene) -> None:
     heard = await two.tour.forwarded(two.second, "7777")
+    await heard.hear("opening_welcome")
+    await heard.call.press("7777#")
     await heard.hear("not_a_mailbox")
-    assert await heard.call.ended() == 200
+    await heard.call.hang_up()
 
 
 async def test_an_address_that_no_trunk_or_network_covers_gets_403(two: Scene) -> None:

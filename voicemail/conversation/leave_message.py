@@ -1,17 +1,18 @@
-"""A caller leaves a message: greeting, tone, recording, and what to do with it.
+"""A caller leaves a message: tone, recording, and what to do with it.
 
 Everything after the tone happens inside the guard of a `Letter`: whoever hangs up sends what was said.
 """
 
 from enum import Enum, auto
+from uuid import UUID
 
 import structlog
 
-from sip.call import Call, Sound
-from sip.invite import Reason
+from sip.call import Call, RecordLimits, Sound
 from store.ids import uuid7
 from store.spool import SpoolEntry
-from voicemail.conversation.desk import Box, Desk
+from voicemail.conversation.desk import Desk
+from voicemail.conversation.host import Letterbox
 from voicemail.conversation.letter import Letter
 from voicemail.conversation.menu import Menu, choose
 
@@ -19,13 +20,8 @@ log = structlog.get_logger()
 
 LONGEST_TEXT = 128
 """Characters that are kept of what a stranger's INVITE says about itself."""
-
-
-class Next(Enum):
-    """What follows."""
-
-    GOODBYE = auto()
-    SIGN_IN = auto()
+PAUSE = "8"
+"""Pauses the recording, and lets it go on."""
 
 
 class Do(Enum):
@@ -36,52 +32,71 @@ class Do(Enum):
     URGENT = auto()
     AGAIN = auto()
     ADD = auto()
+    PRIVATE = auto()
     CANCEL = auto()
 
 
-REVIEW = Menu(
-    help=("caller_menu",),
-    keys={"#": Do.SEND, "1": Do.HEAR, "2": Do.URGENT, "3": Do.AGAIN, "4": Do.ADD, "*": Do.CANCEL},
+ROWS = (
+    ("#", Do.SEND, "review_send"),
+    ("1", Do.HEAR, "review_hear"),
+    ("2", Do.URGENT, "review_urgent"),
+    ("3", Do.AGAIN, "review_again"),
+    ("4", Do.ADD, "review_add"),
+    ("5", Do.PRIVATE, "review_private"),
+    ("*", Do.CANCEL, "review_cancel"),
 )
 
 
-async def leave_message(desk: Desk, call: Call, box: Box) -> Next:
-    """Greet, record, offer the choices. Hanging up after the tone sends, as pressing # does.
+def review_menu(box: Letterbox) -> Menu[Do]:
+    """What the owner of the mailbox lets callers do."""
+    refused = {
+        Do.HEAR: not box.may_edit,
+        Do.AGAIN: not box.may_edit,
+        Do.ADD: not box.may_edit,
+        Do.URGENT: not box.may_mark_urgent,
+        Do.PRIVATE: not box.may_mark_private,
+    }
+    rows = [row for row in ROWS if not refused.get(row[1])]
+    return Menu(help=tuple(said for _, _, said in rows), keys={key: do for key, do, _ in rows})
+
+
+async def leave_message(
+    desk: Desk, call: Call, box: Letterbox, *before: Sound, sender: UUID | None = None
+) -> None:
+    """Say `before`, record, offer the choices. Hanging up after the tone sends, as pressing # does.
+    `sender` is the user who certainly is calling.
 
     Raises HungUp when the caller has gone; what was recorded is then on its way."""
+    if box.full:
+        log.info("no message taken: the mailbox is full", mailbox=box.extension)
+        await call.play("mailbox_full")
+        return
     if not await desk.delivery.has_room():
-        return await _refuse(call)
-    if await call.play(*greeting(desk, box), until="#*") == "*":
-        return Next.SIGN_IN
+        await call.play("cannot_record_now")
+        return
+    limits = RecordLimits(box.longest, desk.limits.silence, pause=PAUSE, warning="fifteen_seconds_left")
     try:
-        async with Letter(desk, call, lambda: note(desk, call, box), desk.limits) as letter:
-            if await letter.first_recording("tone"):
-                await review(call, letter)
+        async with Letter(desk, call, lambda: note(desk, call, box, sender), limits) as letter:
+            if await letter.first_recording(*before, "tone"):
+                await review(call, letter, review_menu(box))
     except OSError as error:
         log.error("spool cannot be used", why=str(error))
-        return await _refuse(call)
-    await call.play(*letter.last_words, "goodbye")
-    return Next.GOODBYE
+        await call.play("cannot_record_now")
+        return
+    await call.play(*letter.last_words)
 
 
-def greeting(desk: Desk, box: Box) -> tuple[Sound, ...]:
-    """The owner's recording, or the system's words with the extension digit by digit."""
-    if box.greeting:
-        return (box.greeting,)
-    busy = box.reason is Reason.BUSY
-    after = "default_greeting_after_busy" if busy else "default_greeting_after"
-    return ("default_greeting_before", *desk.words.digits(box.extension), after)
-
-
-async def review(call: Call, letter: Letter) -> None:
+async def review(call: Call, letter: Letter, menu: Menu[Do]) -> None:
     """Until the caller sends or cancels it, or says nothing more, which sends it too."""
     said: tuple[Sound, ...] = ("limit_reached",) if letter.ended_by == "limit" else ()
-    while (do := await choose(call, REVIEW, *said)) not in (Do.SEND, None):
+    while (do := await choose(call, menu, *said)) not in (Do.SEND, None):
         match do:
             case Do.HEAR:
                 said = letter.sounds
             case Do.URGENT:
                 said = await letter.toggle_urgent()
+            case Do.PRIVATE:
+                said = ()
             case Do.AGAIN:
                 said = () if await letter.record("record_at_tone", "tone") else ("too_short",)
             case Do.ADD:
@@ -90,20 +105,15 @@ async def review(call: Call, letter: Letter) -> None:
                 return await letter.cancel()
 
 
-def note(desk: Desk, call: Call, box: Box) -> SpoolEntry:
+def note(desk: Desk, call: Call, box: Letterbox, sender: UUID | None) -> SpoolEntry:
     """What is known of a caller's message before it is recorded."""
-    user, invite = box.user, call.invite
+    invite = call.invite
     return SpoolEntry(
         id=uuid7(),
         extension=box.extension,
-        mailbox_id=user.id if user else None,
+        mailbox_id=box.mailbox_id,
         caller=(invite.asserted or invite.caller)[:LONGEST_TEXT],
         caller_name=invite.caller_name[:LONGEST_TEXT],
         recorded=desk.now(),
         call_id=invite.call_id[:LONGEST_TEXT],
     )
-
-
-async def _refuse(call: Call) -> Next:
-    await call.play("cannot_record_now", "goodbye")
-    return Next.GOODBYE

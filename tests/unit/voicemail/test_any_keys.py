@@ -46,7 +46,7 @@ class AnybodysCall(ScriptedCall):
     async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
         self.script = [self.dice.choice([*KEYS, ""])]
         key = await super().ask(*sounds, keys=keys, wait=wait)
-        self.cancelled |= key == "*" and "caller_menu" in sounds
+        self.cancelled |= key == "*" and "review_cancel" in sounds
         return key
 
     async def digits(self, *sounds: Sound, most: int, wait: float = 5.0, secret: bool = False) -> str:

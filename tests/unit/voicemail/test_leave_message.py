@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from sip.call import HungUp, RecordLimits, Sound
-from sip.invite import Reason
-from tests.fakes.call import Barges, ScriptedCall, Speaks, at_every_moment, voice
+from sip.call import HungUp, Recording, RecordLimits, Sound
+from tests.fakes.call import ScriptedCall, Speaks, at_every_moment, voice
 from tests.fakes.desk import ANNA, House, house
-from voicemail.conversation.desk import Box
-from voicemail.conversation.leave_message import Next, greeting, leave_message
+from voicemail.conversation.host import Letterbox
+from voicemail.conversation.leave_message import ROWS, leave_message, review_menu
 
-BOX = Box("1001", ANNA)
-GREETING = ("default_greeting_before", "n_1", "n_0", "n_0", "n_1", "default_greeting_after")
+BOX = Letterbox("1001", ANNA.id, longest=60.0)
+MENU = [said for _, _, said in ROWS]
 
 
 @pytest.fixture
@@ -22,16 +21,17 @@ async def home(tmp_path: Path) -> AsyncIterator[House]:
         yield opened
 
 
-async def leave(home: House, call: ScriptedCall, box: Box = BOX) -> Next | None:
-    """None when the caller hung up."""
+async def leave(home: House, call: ScriptedCall, box: Letterbox = BOX) -> bool:
+    """False when the caller hung up."""
     with suppress(HungUp):
-        return await leave_message(home.desk(), call, box)
-    return None
+        await leave_message(home.desk(), call, box)
+        return True
+    return False
 
 
 async def test_hanging_up_after_the_tone_sends(home: House) -> None:
     call = home.call(Speaks(5.0, "hang-up"))
-    assert await leave(home, call) is None
+    assert not await leave(home, call)
     (message,) = await home.messages()
     assert (message.seconds, message.caller, message.cut_off, message.urgent) == (
         5.0,
@@ -39,30 +39,29 @@ async def test_hanging_up_after_the_tone_sends(home: House) -> None:
         False,
         False,
     )
-    assert call.heard == [*GREETING, "tone"]
+    assert call.heard == ["tone"]
     assert home.left_in_spool() == 0
 
 
 async def test_a_recording_that_we_had_to_end_is_sent_as_cut_off(home: House) -> None:
-    assert await leave(home, home.call(Speaks(5.0, "cut-off"))) is None
+    assert not await leave(home, home.call(Speaks(5.0, "cut-off")))
     (message,) = await home.messages()
     assert (message.seconds, message.cut_off) == (5.0, True)
 
 
-async def test_a_disk_that_fills_up_during_the_greeting_is_told_before_the_tone(home: House) -> None:
+async def test_a_disk_that_has_just_filled_up_is_told_before_the_tone(home: House) -> None:
     """The room for a recording longer than any disk stands for one that has just been filled."""
     call = home.call(5.0)
-    desk = replace(home.desk(), limits=RecordLimits(longest=1e14))
-    assert await leave_message(desk, call, BOX) is Next.GOODBYE
-    assert call.heard == [*GREETING, "cannot_record_now", "goodbye"]
+    assert await leave(home, call, replace(BOX, longest=1e14))
+    assert call.heard == ["cannot_record_now"]
     assert home.left_in_spool() == 0
 
 
 async def test_pound_sends_and_says_so_afterwards(home: House) -> None:
     call = home.call(5.0, "#")
-    assert await leave(home, call) is Next.GOODBYE
+    assert await leave(home, call)
     assert len(await home.messages()) == 1
-    assert call.heard[-3:] == ["caller_menu", "message_sent", "goodbye"]
+    assert call.heard == ["tone", *MENU, "message_sent"]
 
 
 async def test_the_message_has_left_the_spool_for_the_store_before_sent_is_said(home: House) -> None:
@@ -70,46 +69,70 @@ async def test_the_message_has_left_the_spool_for_the_store_before_sent_is_said(
     in_spool: dict[Sound, int] = {}
     call.on_sound = lambda sound: in_spool.setdefault(sound, home.left_in_spool()) and None
     await leave(home, call)
-    assert (in_spool["tone"], in_spool["caller_menu"], in_spool["message_sent"]) == (1, 1, 0)
+    assert (in_spool["tone"], in_spool["review_send"], in_spool["message_sent"]) == (1, 1, 0)
 
 
-async def test_the_greeting_tells_that_the_line_is_busy(home: House) -> None:
-    said = greeting(home.desk(), Box("1001", ANNA, reason=Reason.BUSY))
-    assert said == (*GREETING[:-1], "default_greeting_after_busy")
-
-
-async def test_a_recorded_greeting_is_played_instead(home: House, tmp_path: Path) -> None:
-    own = await home.desk().sounds.file(b"RIFF")
+async def test_words_of_the_host_come_before_the_tone(home: House) -> None:
     call = home.call(Speaks(5.0, "hang-up"))
-    await leave(home, call, Box("1001", ANNA, greeting=own))
-    assert call.heard == [own, "tone"]
+    with suppress(HungUp):
+        await leave_message(home.desk(), call, BOX, "record_at_tone")
+    assert call.heard == ["record_at_tone", "tone"]
 
 
-async def test_pound_skips_the_greeting(home: House) -> None:
-    call = home.call(Barges("#"), Speaks(5.0, "hang-up"))
-    await leave(home, call)
-    assert call.heard == [GREETING[0], "tone"]
-
-
-async def test_star_in_the_greeting_leads_to_sign_in(home: House) -> None:
-    call = home.call(Barges("*"))
-    assert await leave(home, call) is Next.SIGN_IN
-    assert home.left_in_spool() == 0
-
-
-async def test_hanging_up_in_the_greeting_or_the_tone_leaves_nothing(home: House) -> None:
-    for moment in range(1, len(GREETING) + 2):
-        await leave(home, home.call(leaves_at=moment))
+async def test_hanging_up_before_or_in_the_tone_leaves_nothing(home: House) -> None:
+    await leave(home, home.call(leaves_at=1))
     assert not await home.messages()
     assert home.left_in_spool() == 0
 
 
+async def test_a_full_mailbox_is_told_before_the_tone(home: House) -> None:
+    call = home.call()
+    assert await leave(home, call, replace(BOX, full=True))
+    assert (call.heard, call.recorded) == (["mailbox_full"], 0)
+
+
+@pytest.mark.parametrize(
+    ("box", "keys"),
+    [
+        (BOX, "#12345*"),
+        (replace(BOX, may_edit=False), "#25*"),
+        (replace(BOX, may_mark_urgent=False), "#1345*"),
+        (replace(BOX, may_mark_private=False), "#1234*"),
+        (replace(BOX, may_edit=False, may_mark_urgent=False, may_mark_private=False), "#*"),
+    ],
+)
+async def test_only_what_the_mailbox_allows_is_offered_and_done(
+    home: House, box: Letterbox, keys: str
+) -> None:
+    menu = review_menu(box)
+    assert "".join(menu.keys) == keys
+    assert len(menu.help) == len(keys)
+    call = home.call(5.0, *(key for key in "12345" if key not in keys), "#")
+    await leave(home, call, box)
+    (message,) = await home.messages()
+    assert (call.heard.count("invalid_key"), message.urgent) == (7 - len(keys), False)
+
+
+async def test_the_recording_can_be_paused_and_warns_of_its_end(home: House) -> None:
+    given: list[RecordLimits] = []
+    call = home.call()
+
+    async def record(path: Path, limits: RecordLimits) -> Recording:
+        given.append(limits)
+        return await ScriptedCall.record(call, path, limits)
+
+    call.record = record  # type: ignore[method-assign]
+    await leave(home, call)
+    assert given == [RecordLimits(60.0, 10.0, "#", "8", "fifteen_seconds_left")]
+
+
 async def test_cancelled_is_gone_even_if_the_caller_leaves_while_it_is_said(home: House) -> None:
-    for leaves_at in (0, len(GREETING) + 5, len(GREETING) + 6):
+    told = len(MENU) + 4
+    for leaves_at in (0, told):
         call = home.call(5.0, "*", leaves_at=leaves_at)
         await leave(home, call)
-        assert call.moments >= len(GREETING) + 5
-        assert leaves_at or call.heard[-2:] == ["message_cancelled", "goodbye"]
+        assert call.moments == told
+        assert leaves_at or call.heard[-1] == "message_cancelled"
     assert not await home.messages()
     assert home.left_in_spool() == 0
 
@@ -125,7 +148,7 @@ async def test_hanging_up_anywhere_after_the_tone_sends_once(home: House) -> Non
         assert home.left_in_spool() == 0
 
     moments = await at_every_moment(
-        lambda at: home.call(5.0, "1", "2", "3", 4.0, "7", "0", "4", 3.0, "", "#", leaves_at=at), run
+        lambda at: home.call(5.0, "1", "3", 4.0, "7", "4", 3.0, "2", "#", leaves_at=at), run
     )
     assert moments > 30
 
@@ -183,16 +206,16 @@ async def test_hanging_up_while_adding_sends_both_parts(home: House) -> None:
 
 async def test_silence_at_the_menu_sends(home: House) -> None:
     call = home.call(Speaks(12.0, "silence"), "", "", "")
-    assert await leave(home, call) is Next.GOODBYE
-    assert call.heard.count("caller_menu") == 3
-    assert call.heard[-2:] == ["message_sent", "goodbye"]
+    assert await leave(home, call)
+    assert call.heard.count("review_send") == 3
+    assert call.heard[-1] == "message_sent"
     assert len(await home.messages()) == 1
 
 
 async def test_a_wrong_key_is_told_and_the_menu_said_again(home: House) -> None:
     call = home.call(5.0, "9", "#")
     await leave(home, call)
-    assert call.heard[-5:] == ["caller_menu", "invalid_key", "caller_menu", "message_sent", "goodbye"]
+    assert call.heard == ["tone", *MENU, "invalid_key", *MENU, "message_sent"]
 
 
 async def test_the_longest_recording_is_told_and_kept(home: House) -> None:
@@ -204,9 +227,9 @@ async def test_the_longest_recording_is_told_and_kept(home: House) -> None:
 
 async def test_too_short_three_times_ends_the_call(home: House) -> None:
     call = home.call(0.2, 0.2, 0.2)
-    assert await leave(home, call) is Next.GOODBYE
+    assert await leave(home, call)
     assert call.heard.count("too_short") == 2
-    assert call.heard[-1] == "goodbye"
+    assert call.heard[-1] == "tone"
     assert not await home.messages()
     assert home.left_in_spool() == 0
 
@@ -214,8 +237,8 @@ async def test_too_short_three_times_ends_the_call(home: House) -> None:
 async def test_a_full_disk_is_told_before_the_tone(home: House) -> None:
     home.delivery.rules = type(home.delivery.rules)(least_free=2**62)
     call = home.call()
-    assert await leave(home, call) is Next.GOODBYE
-    assert call.heard == ["cannot_record_now", "goodbye"]
+    assert await leave(home, call)
+    assert call.heard == ["cannot_record_now"]
 
 
 async def test_with_the_store_away_the_message_waits_in_the_spool_and_sent_is_said(home: House) -> None:
@@ -235,7 +258,7 @@ async def test_a_message_in_the_spool_is_whole_although_the_caller_hung_up(home:
 
 
 async def test_a_message_for_somebody_unknown_now_finds_its_mailbox_later(home: House) -> None:
-    await leave(home, home.call(Speaks(5.0, "hang-up")), Box("1001"))
+    await leave(home, home.call(Speaks(5.0, "hang-up")), Letterbox("1001"))
     assert len(await home.messages()) == 1
 
 

@@ -1,6 +1,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,10 @@ from sip.invite import Invite, Reason, Redirection
 from store.model import User
 from tests.fakes.call import Barges, ScriptedCall, Speaks
 from tests.fakes.desk import ANNA, BEN, PILOT, PIN, House, house
-from voicemail.pilot import Found, Kind, candidates, route
+from voicemail.conversation.host import Mailbox, Place, Reception, SignIn
+from voicemail.pilot import Book, Found, PilotSettings, candidates, route
+from voicemail.policy.builtin import BUILT_IN, OPENING
+from voicemail.policy.model import Action, CallHandler, Go, RoutingRule, Schedule, Table
 
 STRANGER = "+4930555"
 GREETING_END = "default_greeting_after"
@@ -25,49 +29,115 @@ async def home(tmp_path: Path) -> AsyncIterator[House]:
         yield opened
 
 
-def invite(dialled: str = PILOT, *forwarded: str, caller: str = STRANGER, asserted: str = "") -> Invite:
+def invite(
+    dialled: str = PILOT,
+    *forwarded: str,
+    caller: str = STRANGER,
+    asserted: str = "",
+    trunk: str = "",
+    identified: str = "",
+) -> Invite:
     redirections = tuple(Redirection(number, Reason.NO_REPLY) for number in forwarded)
-    return Invite("call-1", dialled, caller, "", redirections, asserted)
+    return Invite("call-1", dialled, caller, "", redirections, asserted, "", trunk, identified)
 
 
-A, B = ANNA, BEN
-BOTH: Found = {"1001": A, "1002": B, STRANGER: None, "7777": None}
+SETTINGS = PilotSettings(PILOT, Path("unused"), redirecting={"last": "last"})
+SALES = CallHandler(extension="5100")
+DAY = datetime(2026, 3, 4, 12, tzinfo=UTC)
+BOOK = Book(BUILT_IN[RoutingRule], {**BUILT_IN[CallHandler], "sales": SALES}, BUILT_IN[Schedule], {}, DAY)
+BOTH: Found = {
+    "1001": ANNA,
+    "1002": BEN,
+    "2002": BEN,
+    **dict.fromkeys(("5100", "5900", "7777", STRANGER, "alice")),
+}
+OPEN = Action(go=Go.HANDLER, target=OPENING)
+NO_REPLY = Reason.NO_REPLY
 
 
 @pytest.mark.parametrize(
-    ("call", "found", "kind", "extension"),
+    ("call", "found", "to"),
     [
-        (invite(PILOT, "1001"), BOTH, Kind.LEAVE_MESSAGE, "1001"),
-        (invite(PILOT, "1001", "1002"), BOTH, Kind.LEAVE_MESSAGE, "1001"),
-        (invite(PILOT, "7777", "1002"), BOTH, Kind.LEAVE_MESSAGE, "1002"),
-        (invite(PILOT, PILOT, "1002"), BOTH, Kind.LEAVE_MESSAGE, "1002"),
-        (invite("1002", "1001"), BOTH, Kind.LEAVE_MESSAGE, "1001"),
-        (invite(PILOT, "7777"), BOTH, Kind.NOT_A_MAILBOX, ""),
-        (invite(PILOT, "1001", caller="1001"), BOTH, Kind.SIGN_IN, "1001"),
-        (invite(PILOT, "1001", caller="1002"), BOTH, Kind.LEAVE_MESSAGE, "1001"),
-        (invite(PILOT, "1001", asserted="1001"), BOTH, Kind.SIGN_IN, "1001"),
-        (invite(PILOT, "1001"), {}, Kind.LEAVE_MESSAGE, "1001"),
-        (invite(PILOT, "alice"), {}, Kind.NOT_A_MAILBOX, ""),
-        (invite(PILOT, "1" * 99), {}, Kind.NOT_A_MAILBOX, ""),
-        (invite(PILOT, ""), BOTH, Kind.SIGN_IN, ""),
-        (invite(), BOTH, Kind.SIGN_IN, ""),
-        (invite(caller=""), {}, Kind.SIGN_IN, ""),
-        (invite(caller="1001"), BOTH, Kind.SIGN_IN, "1001"),
-        (invite(), {}, Kind.NOT_AVAILABLE, ""),
-        (invite("1001"), BOTH, Kind.LEAVE_MESSAGE, "1001"),
-        (invite("1001", caller="1001"), BOTH, Kind.SIGN_IN, "1001"),
-        (invite("1001"), {}, Kind.LEAVE_MESSAGE, "1001"),
-        (invite("7777"), BOTH, Kind.NOT_A_MAILBOX, ""),
-        (invite(""), {}, Kind.NOT_A_MAILBOX, ""),
+        (invite(PILOT, "1001"), BOTH, Mailbox("1001", ANNA, NO_REPLY)),
+        (invite(PILOT, "1001", "1002"), BOTH, Mailbox("1001", ANNA, NO_REPLY)),
+        (invite(PILOT, "1001", "1002", trunk="last"), BOTH, Mailbox("1002", BEN, NO_REPLY)),
+        (invite(PILOT, "7777", "1002"), BOTH, Mailbox("1002", BEN, NO_REPLY)),
+        (invite(PILOT, PILOT, "1002"), BOTH, Mailbox("1002", BEN, NO_REPLY)),
+        (invite("1002", "1001"), BOTH, Mailbox("1001", ANNA, NO_REPLY)),
+        (invite("1002", "7777"), BOTH, Mailbox("1002", BEN)),
+        (invite(PILOT, "7777"), BOTH, OPEN),
+        (invite(PILOT, "5100"), BOTH, Reception("sales", transfer=True)),
+        (invite("5100"), BOTH, Reception("sales", transfer=True)),
+        (invite(PILOT, "1001", caller="1001"), BOTH, SignIn()),
+        (invite(PILOT, "1002", caller="2002"), BOTH, SignIn()),
+        (invite(PILOT, "1001", caller="1002"), BOTH, Mailbox("1001", ANNA, NO_REPLY)),
+        (invite(PILOT, "1001", asserted="1001"), BOTH, SignIn()),
+        (invite(PILOT, "1001"), {}, Mailbox("1001", None, NO_REPLY)),
+        (invite(PILOT, "alice"), {}, OPEN),
+        (invite(PILOT, "1" * 99), {}, OPEN),
+        (invite(PILOT, ""), BOTH, OPEN),
+        (invite(), BOTH, OPEN),
+        (invite(), {}, OPEN),
+        (invite(caller=""), {}, OPEN),
+        (invite(caller="1001"), BOTH, SignIn()),
+        (invite(caller="2002"), BOTH, SignIn()),
+        (invite("7777", caller="1001"), BOTH, SignIn()),
+        (invite("1001"), BOTH, Mailbox("1001", ANNA)),
+        (invite("1001", caller="1001"), BOTH, SignIn()),
+        (invite("1002", caller="1001"), BOTH, Mailbox("1002", BEN)),
+        (invite("1001"), {}, Mailbox("1001")),
+        (invite("7777"), BOTH, OPEN),
+        (invite(""), {}, OPEN),
     ],
 )
-def test_where_a_call_goes(call: Invite, found: Found, kind: Kind, extension: str) -> None:
-    where = route(call, PILOT, found)
-    assert (where.kind, where.extension) == (kind, extension)
+def test_where_a_call_goes(call: Invite, found: Found, to: Place | Action) -> None:
+    where = route(call, SETTINGS, found, BOOK)
+    assert where.to == to
     assert where.because
-    assert set(candidates(call, PILOT)) <= {extension, call.dialled, call.caller, call.asserted} | {
-        each.number for each in call.redirections
+
+
+def rule(table: Table, action: Action, order: int = 1, **conditions: object) -> RoutingRule:
+    return RoutingRule(table=table, order=order, action=action, **conditions)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("call", "to"),
+    [
+        (invite(), Action(go=Go.HANG_UP)),
+        (invite(caller="1001"), Action(go=Go.DIRECTORY)),
+        (invite("5900", caller="1002"), SignIn()),
+        (invite(PILOT, "1001"), Mailbox("1001", ANNA, NO_REPLY)),
+        (invite(PILOT, "1002"), Action(go=Go.DIRECTORY)),
+    ],
+)
+def test_an_administrators_rules_come_first(call: Invite, to: Place | Action) -> None:
+    rules = {
+        "a": rule(Table.DIRECT, Action(go=Go.HANG_UP), calling=("+4930*",)),
+        "b": rule(Table.DIRECT, Action(go=Go.NEXT_RULE), calling=("1*",)),
+        "c": rule(Table.DIRECT, Action(go=Go.DIRECTORY), order=2, calling=("1001",)),
+        "d": rule(Table.FORWARDED, Action(go=Go.DIRECTORY), forwarding=("1002",)),
     }
+    book = replace(BOOK, rules={**BOOK.rules, **rules})
+    assert route(call, SETTINGS, BOTH, book).to == to
+
+
+def test_a_rule_holds_while_its_schedule_is_active() -> None:
+    night = rule(Table.DIRECT, Action(go=Go.HANG_UP), schedule="weekdays")
+    book = replace(BOOK, rules={**BOOK.rules, "night": night})
+    assert route(invite(), SETTINGS, BOTH, book).to == Action(go=Go.HANG_UP)
+    late = replace(book, now=DAY.replace(hour=22))
+    assert route(invite(), SETTINGS, BOTH, late).to == OPEN
+    gone = replace(book, schedules={})
+    assert route(invite(), SETTINGS, BOTH, gone).to == OPEN
+
+
+def test_rules_that_lead_nowhere_lead_to_the_opening_greeting() -> None:
+    """Even if somebody made the last rule of the table one that may not apply."""
+    ending = BOOK.rules["opening-greeting-direct"].model_copy(
+        update={"action": Action(go=Go.ATTEMPT_SIGN_IN)}
+    )
+    book = replace(BOOK, rules={**BOOK.rules, "opening-greeting-direct": ending})
+    assert route(invite(), SETTINGS, BOTH, book).to == Reception(OPENING)
 
 
 def test_the_reason_is_that_of_the_party_whose_mailbox_it_is() -> None:
@@ -75,7 +145,11 @@ def test_the_reason_is_that_of_the_party_whose_mailbox_it_is() -> None:
         invite(),
         redirections=(Redirection("7777", Reason.UNCONDITIONAL), Redirection("1002", Reason.BUSY)),
     )
-    assert route(call, PILOT, BOTH).reason is Reason.BUSY
+    assert route(call, SETTINGS, BOTH, BOOK).to == Mailbox("1002", BEN, Reason.BUSY)
+
+
+def test_of_very_many_forwardings_only_some_are_looked_up() -> None:
+    assert len(candidates(invite(PILOT, *(str(n) for n in range(7000, 7400))), SETTINGS)) <= 6
 
 
 async def talk(home: House, called: Invite, *script: "str | float | Speaks | Barges") -> ScriptedCall:
@@ -99,9 +173,9 @@ async def test_a_user_hears_his_messages(home: House) -> None:
     assert call.heard[-1] == "goodbye"
 
 
-async def test_a_number_without_a_mailbox_is_told_so(home: House) -> None:
-    for called in (invite("7777"), invite(PILOT, "7777")):
-        assert (await talk(home, called)).heard == ["not_a_mailbox", "goodbye"]
+async def test_a_number_without_a_mailbox_hears_the_opening_greeting(home: House) -> None:
+    for called in (invite("7777"), invite(PILOT, "7777"), invite()):
+        assert (await talk(home, called, "")).heard[:2] == ["opening_welcome", "dial_extension"]
 
 
 async def test_star_in_the_greeting_signs_in(home: House) -> None:
@@ -137,9 +211,18 @@ async def test_with_the_store_away_a_message_is_taken_and_delivered_later(home: 
     assert (entry.extension, entry.mailbox_id) == ("1001", ANNA.id if seen else None)
 
 
-async def test_with_the_store_away_users_are_told(home: House) -> None:
+async def test_with_the_store_away_whoever_signs_in_is_told(home: House) -> None:
     home.store.state.away = True
-    assert (await talk(home, invite())).heard == ["not_available_now", "goodbye"]
+    call = await talk(home, invite(), Barges("*"), "1001", PIN)
+    assert call.heard[-3:] == ["enter_pin", "not_available_now", "goodbye"]
+
+
+async def test_with_the_store_away_the_opening_greeting_still_leads_to_a_mailbox(home: House) -> None:
+    home.store.state.away = True
+    call = await talk(home, invite(), Barges("1"), "001", Speaks(5.0, "hang-up"))
+    assert call.heard[-2:] == [GREETING_END, "tone"]
+    (entry,) = home.spool.left_behind()
+    assert entry.extension == "1001"
 
 
 async def test_a_known_user_is_told_when_the_store_goes_away_meanwhile(home: House) -> None:
@@ -185,7 +268,7 @@ async def test_a_call_that_fails_by_itself_is_a_warning_without_a_trace(home: Ho
 
 async def test_what_was_recorded_is_delivered_even_if_the_menu_breaks(home: House) -> None:
     def break_down(sound: Sound) -> None:
-        if sound == "caller_menu":
+        if sound == "review_send":
             raise ZeroDivisionError
 
     call = home.call(5.0, invite=invite(PILOT, "1001"))

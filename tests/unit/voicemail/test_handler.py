@@ -1,0 +1,228 @@
+"""Call handlers, and a caller's way from place to place."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from sip import wav
+from sip.call import Transferred
+from sip.invite import Invite, Redirection
+from store.model import setting_id
+from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step
+from tests.fakes.desk import ANNA, PILOT, PIN, House, house
+from voicemail.policy.model import (
+    Action,
+    CallHandler,
+    Go,
+    GreetingSwitch,
+    Policy,
+    RoutingRule,
+    Source,
+    Table,
+    Transfer,
+)
+
+TO_PILOT = Invite("call-1", PILOT, "+4930555")
+TO_SALES = replace(TO_PILOT, dialled="5100")
+WELCOME = ("opening_welcome", "dial_extension")
+OPENING = (
+    *(*WELCOME, "to_find_by_name_press", "n_4", "for_the_operator_press", "n_0"),
+    *("for_the_operator_press", "pound", "to_sign_in_press", "star"),
+)
+BEN_GREETS = ("default_greeting_before", "n_1", "n_0", "n_0", "n_2", "default_greeting_after")
+LEAVES = Speaks(5.0, "hang-up")
+SALES = setting_id("handler", "sales")
+BEN_KEY = {"1": Action(go=Go.USER, target="1002")}
+
+
+@pytest.fixture
+async def home(tmp_path: Path) -> AsyncIterator[House]:
+    async with house(tmp_path) as opened:
+        yield opened
+
+
+async def put(home: House, name: str, policy: Policy, owner: UUID | None = None) -> None:
+    await home.desk().policies.put(name, policy, owner)
+
+
+async def sales(home: House, **fields: object) -> None:
+    """A handler at 5100."""
+    await put(home, "sales", CallHandler.model_validate({"extension": "5100", **fields}))
+
+
+async def talk(home: House, invite: Invite, *script: Step, ends: Transferred | None = None) -> ScriptedCall:
+    call = home.call(*script, invite=invite)
+    call.transferred = ends or call.transferred
+    await home.pilot().handle(call)
+    assert call.ended
+    return call
+
+
+async def test_the_opening_greeting_says_what_its_keys_do_and_silence_leads_to_the_operator(
+    home: House,
+) -> None:
+    call = await talk(home, TO_PILOT, "", "")
+    assert call.heard == [*OPENING, *OPENING, "nobody_here_now", "goodbye"]
+
+
+async def test_the_operators_telephone_rings_when_there_is_one(home: House) -> None:
+    await put(home, "operator", CallHandler(transfer=Transfer(enabled=True, number="1999")))
+    for script in (("", ""), (Barges("0"), ""), (Barges("#"),)):
+        call = await talk(home, TO_PILOT, *script)
+        assert call.transfers == [("transfer", "1999")]
+    forwarded = replace(TO_PILOT, redirections=(Redirection("1001"),))
+    assert (await talk(home, forwarded, Barges("0"))).transfers == [("transfer", "1999")]
+
+
+async def test_an_operator_whose_messages_somebody_gets_takes_them(home: House) -> None:
+    await put(home, "operator", CallHandler(messages_to=("1002",)))
+    call = await talk(home, TO_PILOT, Barges("0"), "", 5.0, "#")
+    assert call.heard[1:4] == ["nobody_here_now", "record_at_tone", "tone"]
+    assert call.heard[-2:] == ["message_sent", "goodbye"]
+
+
+@pytest.mark.parametrize("more", ["002", "002#"])
+async def test_an_extension_dialled_in_the_greeting_is_reached(home: House, more: str) -> None:
+    call = await talk(home, TO_PILOT, Barges("1"), more.rstrip("#"), LEAVES)
+    assert call.heard == [OPENING[0], *BEN_GREETS, "tone"]
+
+
+async def test_a_handlers_extension_can_be_dialled_too(home: House) -> None:
+    await sales(home, keys=BEN_KEY)
+    call = await talk(home, TO_PILOT, Barges("5"), "100", Barges("1"), "", LEAVES)
+    assert call.heard == [OPENING[0], "opening_welcome", *BEN_GREETS, "tone"]
+
+
+async def test_a_key_that_begins_an_extension_waits_unless_it_is_locked(home: House) -> None:
+    await sales(home, keys=BEN_KEY)
+    assert (await talk(home, TO_SALES, Barges("1"), "001", LEAVES)).heard[5] == "n_1"
+    await sales(home, keys=BEN_KEY, locked_keys="1")
+    assert (await talk(home, TO_SALES, Barges("1"), LEAVES)).heard[1:] == [*BEN_GREETS, "tone"]
+    await sales(home, keys=BEN_KEY, extensions_may_be_dialled=False)
+    assert (await talk(home, TO_SALES, Barges("1"), LEAVES)).heard[1:] == [*BEN_GREETS, "tone"]
+
+
+async def test_a_number_that_nobody_has_is_told_and_the_greeting_repeated(home: House) -> None:
+    call = await talk(home, TO_PILOT, Barges("9"), "999", Barges("*", "dial_extension"), "1001", PIN)
+    assert call.heard[:5] == ["opening_welcome", "not_a_mailbox", *WELCOME, "welcome"]
+    call = await talk(home, TO_PILOT, *[Barges("9"), "999"] * 40)
+    assert len(call.script) == 60
+    assert call.heard[-1] == "goodbye"
+
+
+async def test_star_while_an_extension_is_dialled_begins_anew(home: House) -> None:
+    call = await talk(home, TO_PILOT, Barges("1"), "*", Barges("1"), "002", LEAVES)
+    assert call.heard == [OPENING[0], OPENING[0], *BEN_GREETS, "tone"]
+
+
+async def test_star_signs_in(home: House) -> None:
+    call = await talk(home, TO_PILOT, Barges("*"), "1001", PIN, "*")
+    assert call.heard[1:4] == ["welcome", "enter_id", "enter_pin"]
+
+
+async def test_a_bad_key_plays_the_handlers_own_error_greeting(home: House) -> None:
+    await sales(home, extensions_may_be_dialled=False)
+    call = await talk(home, TO_SALES, Barges("9"), Barges("9", "opening_welcome"), "")
+    assert call.heard[:3] == ["opening_welcome", "invalid_key", "opening_welcome"]
+    await put(home, "error", GreetingSwitch(enabled=True), SALES)
+    await home.store.users.set_greeting(SALES, wav.file_ulaw(b"\x21" * wav.RATE), "error")
+    call = await talk(home, TO_SALES, Barges("9"), LEAVES)
+    assert call.lengths == {1: 1.0}
+
+
+async def test_handlers_have_greetings_by_schedule(home: House) -> None:
+    await sales(home, messages_to=("1001",), schedule="weekdays")
+    await put(home, "closed", GreetingSwitch(enabled=True, after=Action(go=Go.HANG_UP)), SALES)
+    for kind, seconds in (("standard", 2), ("closed", 3)):
+        await home.store.users.set_greeting(SALES, wav.file_ulaw(b"\x21" * seconds * wav.RATE), kind)
+    call = await talk(home, TO_SALES, LEAVES)
+    assert (call.lengths, call.heard[1:]) == ({0: 2.0}, ["tone"])
+    home.clock.time = START.replace(hour=23)
+    call = await talk(home, TO_SALES, "")
+    assert (call.lengths, call.heard[1:]) == ({0: 3.0}, [])
+
+
+async def test_nothing_can_be_left_where_nobody_would_get_it(home: House) -> None:
+    for to in ((), ("undeliverable",), ("list:sales",), ("operator",)):
+        await sales(home, messages_to=to)
+        call = await talk(home, TO_SALES, LEAVES)
+        assert call.heard[-1] == "goodbye"
+        assert (call.recorded, home.left_in_spool()) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "ends", "transfers", "heard"),
+    [
+        (Transfer(enabled=True, number="200"), Transferred.DONE, [("transfer", "200")], ["please_hold"]),
+        (
+            Transfer(enabled=True, number="200", supervised=True), Transferred.BUSY,
+            [("connect", "200")], ["please_hold", "line_is_busy", "opening_welcome"],
+        ),
+        (
+            Transfer(enabled=True, number="900"), Transferred.DONE,
+            [], ["cannot_put_through", "opening_welcome"],
+        ),
+        (Transfer(number="200"), Transferred.DONE, [], ["opening_welcome"]),
+    ],
+)  # fmt: skip
+async def test_a_handlers_telephone_is_tried_before_its_greeting(
+    home: House, rule: Transfer, ends: Transferred, transfers: list[tuple[str, str]], heard: list[str]
+) -> None:
+    await sales(home, transfer=rule)
+    call = await talk(home, TO_SALES, ends=ends)
+    assert call.transfers == transfers
+    assert call.heard[: len(heard)] == heard
+
+
+async def test_a_handlers_language_holds_for_the_rest_of_the_call(home: House) -> None:
+    await home.store.users.change(replace(ANNA, language="xx"))
+    await sales(home, language="de", keys={"1": Action(go=Go.USER, target="1001")}, locked_keys="1")
+    assert (await talk(home, TO_SALES, Barges("1"), LEAVES)).language == "de"
+
+
+async def test_a_handler_may_say_nothing_and_send_callers_on(home: House) -> None:
+    silent = GreetingSwitch(enabled=True, source=Source.NONE, after=Action(go=Go.DIRECTORY))
+    await sales(home)
+    await put(home, "standard", silent, SALES)
+    assert (await talk(home, TO_SALES, "")).heard == ["directory_spell"]
+
+
+async def test_handlers_that_lead_to_each_other_end_the_call(home: House) -> None:
+    for name, other in (("sales", "service"), ("service", "sales")):
+        await put(home, name, CallHandler(extension="5100" if name == "sales" else ""))
+        after = Action(go=Go.HANDLER, target=other)
+        await put(
+            home,
+            "standard",
+            GreetingSwitch(enabled=True, after=after, ignore_keys=True),
+            setting_id("handler", name),
+        )
+    call = await talk(home, TO_SALES)
+    assert call.heard == ["opening_welcome", "dial_extension"] * 20 + ["goodbye"]
+
+
+async def test_a_greeting_that_starts_over_by_itself_ends_after_a_while(home: House) -> None:
+    await sales(home)
+    again = GreetingSwitch(enabled=True, ignore_keys=True, after=Action(go=Go.RESTART_GREETING))
+    await put(home, "standard", again, SALES)
+    assert (await talk(home, TO_SALES)).heard == ["opening_welcome", "dial_extension"] * 10
+
+
+@pytest.mark.parametrize("ends", [Transferred.DONE, Transferred.BUSY])
+async def test_a_rule_may_put_a_call_through_at_once(home: House, ends: Transferred) -> None:
+    action = Action(go=Go.TRANSFER, target="200")
+    await put(home, "a", RoutingRule(table=Table.DIRECT, order=1, dialled=("5200",), action=action))
+    call = await talk(home, replace(TO_PILOT, dialled="5200"), ends=ends)
+    assert call.transfers == [("transfer", "200")]
+    assert call.heard[1:] == ([] if ends is Transferred.DONE else ["line_is_busy", "goodbye"])
+
+
+async def test_a_rule_that_leads_to_a_handler_which_is_gone_leads_to_the_opening_greeting(
+    home: House,
+) -> None:
+    action = Action(go=Go.HANDLER, target="gone")
+    await put(home, "a", RoutingRule(table=Table.DIRECT, order=1, action=action))
+    assert (await talk(home, TO_PILOT, "")).heard[:2] == list(WELCOME)

@@ -1,0 +1,226 @@
+"""A caller's way from place to place: mailbox, handler, directory, signing in, until it ends.
+
+Every place says where it leads; nothing here loops, because a call visits a bounded number of places."""
+
+from dataclasses import replace
+from uuid import UUID
+
+import structlog
+
+from sip.call import Call, Sound, Transferred
+from sip.invite import Reason
+from store.errors import Unavailable
+from store.model import User
+from voicemail.conversation.desk import Desk
+from voicemail.conversation.directory import Left, search
+from voicemail.conversation.greet import greet
+from voicemail.conversation.handler import TABLE, handler_host
+from voicemail.conversation.host import (
+    Caller,
+    Directory,
+    Elsewhere,
+    Host,
+    Mailbox,
+    Over,
+    Place,
+    Reception,
+    SignIn,
+)
+from voicemail.conversation.leave_message import leave_message
+from voicemail.conversation.lookup import AWAY, WITHIN, Lookup
+from voicemail.conversation.mailbox import mailbox_host
+from voicemail.conversation.main_menu import main_menu
+from voicemail.conversation.sign_in import sign_in
+from voicemail.conversation.transfer import put_through
+from voicemail.greetings import Greetings
+from voicemail.phonebook import Phonebook, may_be_extension
+from voicemail.policy.builtin import GOODBYE, OPENING
+from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, RestrictionTable
+from voicemail.words import DEFAULT
+
+log = structlog.get_logger()
+
+HOPS = 20
+"""Places that a call visits at most."""
+WRONG = 10
+"""Wishes at one greeting that lead nowhere."""
+BYE = Over(("goodbye",))
+
+
+class Switchboard:
+    """One per call. `away` says that the store did not answer a moment ago."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        call: Call,
+        phonebook: Phonebook,
+        greetings: Greetings,
+        caller: Caller,
+        away: bool = False,
+    ) -> None:
+        self._desk, self._call, self._caller = desk, call, caller
+        self._phonebook, self._greetings = phonebook, greetings
+        self._within = AWAY if away else WITHIN
+        self._chosen, self._spoken = "", DEFAULT
+
+    async def run(self, place: Place) -> None:
+        """From place to place until the call is over. Raises HungUp, and Unavailable where a user needs the
+        store."""
+        for _ in range(HOPS):
+            if isinstance(place, Over):
+                break
+            place = await self._visit(place)
+        else:
+            log.warning("call ended: it went from place to place", hops=HOPS)
+            place = BYE
+        await self._call.answer()
+        await self._call.play(*place.said)
+
+    async def _visit(self, place: Place) -> Place:
+        match place:
+            case Mailbox():
+                self._speak(place.user.language if place.user else "")
+                return await self._attend(await mailbox_host(self._look(), place, self._caller), place)
+            case Reception(name):
+                handler = await self._desk.policies.get(CallHandler, name)
+                if handler is None:
+                    log.error("there is no such handler", handler=name)
+                    return BYE
+                self._speak(handler.language, for_good=True)
+                return await self._attend(await handler_host(self._look(), name, handler), place)
+            case Directory():
+                return await self._search()
+            case SignIn():
+                await self._sign_in()
+                return Over()
+            case Elsewhere(number):
+                return await self._transfer(number)
+            case Over():
+                return place
+
+    def _look(self) -> Lookup:
+        return Lookup(self._desk, self._greetings, self._within)
+
+    def _speak(self, language: str, for_good: bool = False) -> None:
+        """A mailbox answers in its owner's language, unless a handler has chosen one for the call."""
+        self._chosen = (language if for_good else "") or self._chosen
+        wanted = self._chosen or language or DEFAULT
+        if wanted != self._spoken:
+            self._desk, self._spoken = self._desk.in_language(self._call, wanted), wanted
+
+    async def _attend(self, host: Host, place: Mailbox | Reception) -> Place:
+        """Answer for a host, until the caller goes on."""
+        await self._call.answer()
+        if place.transfer and host.transfer.enabled:
+            return await self._first_through(host, place)
+        first: tuple[Sound, ...] = ()
+        for _ in range(WRONG):
+            wish = await greet(self._call, host, *first)
+            dialled = isinstance(wish, str)
+            following = await (self._dialled(wish) if isinstance(wish, str) else self._follow(host, wish))
+            if following:
+                return following
+            first = ("not_a_mailbox",) if dialled else host.error
+        return BYE
+
+    async def _first_through(self, host: Host, place: Mailbox | Reception) -> Place:
+        """To the host's own telephone. When nobody answers there, the greeting follows."""
+        rule = host.transfer
+        done = await put_through(
+            self._call,
+            rule.number or host.number,
+            host.table,
+            supervised=rule.supervised,
+            ring=rule.ring_seconds,
+        )
+        if done is Transferred.DONE:
+            return Over()
+        if isinstance(place, Mailbox):
+            reason = Reason.BUSY if done is Transferred.BUSY else Reason.NO_REPLY
+            return replace(place, transfer=False, reason=reason)
+        return replace(place, transfer=False)
+
+    async def _dialled(self, number: str) -> Place | None:
+        """Whose extension that is; None when it is nobody's."""
+        if mailbox := await self._mailbox(number, transfer=True):
+            return mailbox
+        handlers = await self._desk.policies.all(CallHandler)
+        named = next((name for name, each in handlers.items() if each.extension == number), "")
+        return Reception(named, transfer=True) if named else None
+
+    async def _mailbox(self, number: str, transfer: bool) -> Mailbox | None:
+        """Of a number that is a user's, or may be one while nobody can tell."""
+        looked = await self._phonebook.look_up((number,), within=self._within)
+        if (user := looked.found.get(number)) or (looked.away and may_be_extension(number)):
+            return Mailbox(number, user, transfer=transfer)
+        return None
+
+    async def _follow(self, host: Host, action: Action) -> Place | None:
+        """Do what a key, or the end of a greeting, asks for; None when that cannot be done."""
+        match action.go:
+            case Go.TAKE_MESSAGE:
+                return await self._take_message(host)
+            case Go.TRANSFER:
+                done = await put_through(self._call, action.target, host.table)
+                return Over() if done is Transferred.DONE else None
+        return await self.place_of(action)
+
+    async def place_of(self, action: Action) -> Place | None:
+        """Where an action leads that needs nobody to answer; None when there is no such place."""
+        match action.go:
+            case Go.HANG_UP:
+                return Over()
+            case Go.HANDLER if await self._desk.policies.get(CallHandler, action.target):
+                return Reception(action.target, action.transfer)
+            case Go.USER if mailbox := await self._mailbox(action.target, action.transfer):
+                return mailbox
+            case Go.DIRECTORY:
+                return Directory()
+            case Go.SIGN_IN:
+                return SignIn()
+            case Go.TRANSFER:
+                return Elsewhere(action.target)
+        log.warning("this leads nowhere", go=str(action.go), target=action.target)
+        return None
+
+    async def _take_message(self, host: Host) -> Place:
+        if host.box is None:
+            return BYE
+        sender = await self._sender()
+        await leave_message(self._desk, self._call, host.box, *host.before_tone, sender=sender)
+        return await self.place_of(host.after_message) or BYE
+
+    async def _sender(self) -> UUID | None:
+        """The user who certainly is calling, whose messages can then be answered."""
+        user = self._caller.identified
+        if user is None:
+            return None
+        options = await self._desk.policies.options(user.id, self._within)
+        cos = await self._desk.policies.get(ClassOfService, options.cos) or ClassOfService()
+        return user.id if cos.identified_messages else None
+
+    async def _search(self) -> Place:
+        await self._call.answer()
+        try:
+            found = await search(self._desk, self._call, self._phonebook, self._greetings)
+        except Unavailable as error:
+            log.warning("directory cannot be searched", why=str(error))
+            await self._call.play("cannot_put_through")
+            return Reception(GOODBYE)
+        if isinstance(found, User):
+            return Mailbox(found.extension, found, transfer=True)
+        return Reception(OPENING if found is Left.BACK else GOODBYE)
+
+    async def _transfer(self, number: str) -> Place:
+        """A routing rule's transfer."""
+        await self._call.answer()
+        table = await self._desk.policies.get(RestrictionTable, TABLE) or RestrictionTable()
+        done = await put_through(self._call, number, table)
+        return Over() if done is Transferred.DONE else BYE
+
+    async def _sign_in(self) -> None:
+        await self._call.answer()
+        known = self._caller.identified or self._caller.hint
+        if user := await sign_in(self._desk, self._call, known):
+            await main_menu(self._desk, self._call, user)
