@@ -54,6 +54,13 @@ class SpoolEntry:
     complete: bool = False
     """The recording ended properly; otherwise its end may be missing."""
     seconds: float | None = None
+    addressees: tuple[str, ...] = ()
+    """For whom, when it is not for `extension` alone: extensions, "list:<name>", "undeliverable", and what
+    else voicemail/recipients.py understands."""
+    envelope: str = ""
+    """What the message carries (store/notes.py)."""
+    held: bool = False
+    """Its author has not sent it, and does not want it sent by itself: what a crash leaves is dropped."""
 
 
 class Spool:
@@ -225,6 +232,7 @@ def _parsed(text: bytes) -> SpoolEntry:
     values["id"] = UUID(str(values["id"]))
     values["recorded"] = datetime.fromisoformat(values["recorded"])
     values["mailbox_id"] = UUID(str(values["mailbox_id"])) if values["mailbox_id"] else None
+    values["addressees"] = tuple(values.get("addressees", ()))
     return SpoolEntry(**values)
 
 
