@@ -21,7 +21,7 @@ import structlog
 from store.postgres import PostgresStore
 from voicemail import control, programs
 from voicemail.cluster.answering import Answering
-from voicemail.cluster.follower import ago, merged
+from voicemail.cluster.follower import ago, merged, told
 from voicemail.cluster.join import Admission
 from voicemail.cluster.keepalive import EVERY, KeepAlive, Listener
 from voicemail.cluster.keeper import Keeper, Program, end_leftovers
@@ -42,6 +42,7 @@ from voicemail.supervise.history import History
 from voicemail.supervise.link import Link
 from voicemail.supervise.look import look
 from voicemail.supervise.operator import Operator, Situation
+from voicemail.supervise.phones import Phones
 from voicemail.supervise.repair import Repair
 from voicemail.supervise.workers import Workers
 
@@ -182,7 +183,7 @@ class Node:
             single_copies=following.single_copies,
             wants_primary=self.manager.wants_primary(now),
             taking_calls=self._lets_in(),
-            schema=self.database.schema,
+            schema=told(self.database.schema, self.link.follower),
             clock=time.time(),
             awake=self.manager.awake,
             delivered_ago=ago(following.delivered_at, now),
@@ -243,6 +244,14 @@ class Node:
             watch = Watch(self.config, self._look, lambda: self.manager.history, store, self.gate.control)
             await watch.run()
 
+    async def _phones(self) -> None:
+        """Accounts of users' phones, for the edge."""
+        number, replicated = self.link.membership.number, self.server is not None
+        async with PostgresStore.open(
+            app_conninfo(self.config), number, replicated=replicated, connections=1
+        ) as store:
+            await Phones(store, self.config.run_directory, self.gate.control).run()
+
     def _look(self) -> Snapshot:
         following = self.link.following if self.server else None
         keepers = {name: self.crew[name] for name in self.crew.kept}
@@ -299,7 +308,8 @@ class Node:
             if not self.server:
                 self._database_started()  # somebody else runs it
             self.link.meet()
-            for work in (self.crew.run, self._beat, self.gate.run, self.history.run, self._watch):
+            parts = (self.crew.run, self._beat, self.gate.run, self.history.run, self._watch, self._phones)
+            for work in parts:
                 self._spawn(work())
             await self.stopping.wait()
             await self._stop()
