@@ -72,11 +72,13 @@ def test_no_word_in_capitals_is_left_to_fill_in() -> None:
     for text in render(BASIC, RUN).values():
         code = [line for line in text.splitlines() if not line.startswith("#")]
         left = set(re.findall(r"\b[A-Z]+_[A-Z_]+\b", "\n".join(code)))
-        assert left <= {"FROM_INSIDE", "TO_PRESENCE", "L_WARN"}
+        assert left <= {
+            "FROM_INSIDE", "TO_PRESENCE", "L_WARN", "RING_PEER", "RING_HERE", "TO_PHONE", "FROM_PHONE"
+        }  # fmt: skip
 
 
 def test_only_the_presence_server_knows_the_password() -> None:
-    holders = [name for name, text in render(BASIC, RUN).items() if "secret" in text]
+    holders = [name for name, text in render(BASIC, RUN).items() if ":secret@" in text]
     assert holders == ["presence.cfg"]
 
 
@@ -127,7 +129,20 @@ def test_files_are_readable_by_their_owner_only_and_nothing_else_is_left(tmp_pat
     for _ in range(2):
         write(BASIC, tmp_path)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == {name: 0o600 for name in render(BASIC, tmp_path)}
+    assert modes == {name: 0o600 for name in render(BASIC, tmp_path)} | {"tables": 0o700}
+
+
+def test_only_trunks_that_are_trusted_identify_callers() -> None:
+    trunks = (Trunk("pbx", ("192.0.2.5",), trusted=True), Trunk("other", ("192.0.2.6",)))
+    text = render(replace(BASIC, trunks=trunks), RUN)["kamailio.cfg"]
+    assert '($avp(trunk) == "pbx")' in text
+    assert '("" != "")' in render(BASIC, RUN)["kamailio.cfg"]
+
+
+@pytest.mark.parametrize("secret", ["", "short", 'twenty-one "quotation'])
+def test_a_secret_that_would_break_the_file_is_refused(secret: str) -> None:
+    with pytest.raises(EdgeFailed):
+        replace(BASIC, digest_secret=secret)
 
 
 def test_both_commands_stay_in_the_foreground_and_keep_to_their_directory() -> None:

@@ -46,9 +46,17 @@ def test_the_primarys_own_requests_come_from_a_member_above_all_workers(
     assert member.port > max(worker.port for worker in settings.workers)
 
 
-def test_on_an_external_database_the_edge_has_none(tmp_path: Path) -> None:
+def test_on_an_external_database_the_edge_has_none(tmp_path: Path, files: NodeFiles) -> None:
     external = config(tmp_path, '[store]\ndsn = "host=db"\n')
-    assert programs.edge_settings(external, NodeFiles(external), None, True).database == ""
+    assert programs.edge_settings(external, files, None, True).database == ""
+
+
+def test_challenges_of_both_nodes_are_made_with_one_secret_that_gives_no_other_away(
+    tmp_path: Path, files: NodeFiles
+) -> None:
+    one, two = (programs.edge_settings(config(tmp_path), files, peer, True) for peer in (None, PEER))
+    assert one.digest_secret == two.digest_secret
+    assert "edge-secret" not in one.digest_secret and one.digest_secret not in repr(one)
 
 
 def test_the_presence_server_waits_for_its_database(tmp_path: Path) -> None:
