@@ -10,6 +10,8 @@ import structlog
 
 from sip.call import Call, RecordLimits, Sound
 from store.ids import uuid7
+from store.model import Envelope
+from store.notes import noted
 from store.spool import SpoolEntry
 from voicemail.conversation.desk import Desk
 from voicemail.conversation.host import Letterbox
@@ -96,7 +98,7 @@ async def review(call: Call, letter: Letter, menu: Menu[Do]) -> None:
             case Do.URGENT:
                 said = await letter.toggle_urgent()
             case Do.PRIVATE:
-                said = ()
+                said = await letter.toggle_private()
             case Do.AGAIN:
                 said = () if await letter.record("record_at_tone", "tone") else ("too_short",)
             case Do.ADD:
@@ -116,4 +118,6 @@ def note(desk: Desk, call: Call, box: Letterbox, sender: UUID | None) -> SpoolEn
         caller_name=invite.caller_name[:LONGEST_TEXT],
         recorded=desk.now(),
         call_id=invite.call_id[:LONGEST_TEXT],
+        addressees=box.addressees,
+        envelope=noted(Envelope(sender=sender)),
     )

@@ -15,6 +15,7 @@ import structlog
 
 from sip.call import Call, HungUp, RecordLimits, Sound
 from store.ids import uuid7
+from store.notes import envelope_of, noted
 from store.spool import SpoolEntry
 from voicemail.conversation.desk import Desk
 from voicemail.delivery import Draft
@@ -104,6 +105,14 @@ class Letter:
             return ()
         await self.change(urgent=not self._draft.entry.urgent)
         return ("message_marked_urgent" if self._draft.entry.urgent else "urgent_removed",)
+
+    async def toggle_private(self) -> tuple[Sound, ...]:
+        """Mark it private, or no longer so; what to say about it."""
+        if not self._draft:
+            return ()
+        was = envelope_of(self._draft.entry.envelope)
+        await self.change(envelope=noted(replace(was, private=not was.private)))
+        return ("private_removed" if was.private else "message_marked_private",)
 
     async def cancel(self) -> None:
         """Take it away for good."""

@@ -18,11 +18,13 @@ from voicemail.policy.model import (
     CallHandler,
     Go,
     GreetingSwitch,
+    Members,
     Policy,
     RoutingRule,
     Source,
     Table,
     Transfer,
+    Undeliverable,
 )
 
 TO_PILOT = Invite("call-1", PILOT, "+4930555")
@@ -108,7 +110,7 @@ async def test_a_key_that_begins_an_extension_waits_unless_it_is_locked(home: Ho
 async def test_a_number_that_nobody_has_is_told_and_the_greeting_repeated(home: House) -> None:
     call = await talk(home, TO_PILOT, Barges("9"), "999", Barges("*", "dial_extension"), "1001", PIN)
     assert call.heard[:5] == ["opening_welcome", "not_a_mailbox", *WELCOME, "welcome"]
-    call = await talk(home, TO_PILOT, *[Barges("9"), "999"] * 40)
+    call = await talk(home, TO_PILOT, *(Barges("9"), "999") * 40)
     assert len(call.script) == 60
     assert call.heard[-1] == "goodbye"
 
@@ -151,6 +153,17 @@ async def test_nothing_can_be_left_where_nobody_would_get_it(home: House) -> Non
         call = await talk(home, TO_SALES, LEAVES)
         assert call.heard[-1] == "goodbye"
         assert (call.recorded, home.left_in_spool()) == (0, 0)
+
+
+async def test_messages_go_to_whoever_the_handler_names(home: House) -> None:
+    await put(home, "default", Undeliverable(members=("1002",)))
+    await put(home, "operator", Members(members=("1001",)))
+    await sales(home, messages_to=("undeliverable", "list:gone", "operator", "1001", "1002"))
+    call = home.call(5.0, "#", invite=TO_SALES)
+    notes = []
+    call.on_sound = lambda sound: notes.extend(home.spool.left_behind()) if sound == "tone" else None
+    await home.pilot().handle(call)
+    assert [note.addressees for note in notes] == [("1002", "list:operator", "1001")]
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from sip.call import HungUp, Recording, RecordLimits, Sound
+from store.notes import envelope_of
+from store.spool import SpoolEntry
 from tests.fakes.call import ScriptedCall, Speaks, at_every_moment, voice
-from tests.fakes.desk import ANNA, House, house
+from tests.fakes.desk import ANNA, BEN, House, house
 from voicemail.conversation.host import Letterbox
 from voicemail.conversation.leave_message import ROWS, leave_message, review_menu
 
@@ -67,7 +69,7 @@ async def test_pound_sends_and_says_so_afterwards(home: House) -> None:
 async def test_the_message_has_left_the_spool_for_the_store_before_sent_is_said(home: House) -> None:
     call = home.call(5.0, "#")
     in_spool: dict[Sound, int] = {}
-    call.on_sound = lambda sound: in_spool.setdefault(sound, home.left_in_spool()) and None
+    call.on_sound = lambda sound: in_spool.update({sound: home.left_in_spool()})
     await leave(home, call)
     assert (in_spool["tone"], in_spool["review_send"], in_spool["message_sent"]) == (1, 1, 0)
 
@@ -171,6 +173,31 @@ async def test_an_urgent_message_recorded_again_stays_urgent(home: House) -> Non
     await leave(home, home.call(5.0, "2", "3", 6.0, "#"))
     (message,) = await home.messages()
     assert (message.urgent, message.seconds) == (True, 6.0)
+
+
+def noted_at(home: House, call: ScriptedCall, moment: str) -> list[SpoolEntry]:
+    """What is in the spool whenever this is heard."""
+    notes: list[SpoolEntry] = []
+    call.on_sound = lambda sound: notes.extend(home.spool.left_behind()) if sound == moment else None
+    return notes
+
+
+async def test_private_can_be_set_and_taken_back_and_outlasts_another_recording(home: House) -> None:
+    for script, private in ((("5",), True), (("5", "5"), False), (("5", "3", 6.0), True)):
+        call = home.call(5.0, *script, "2", "#")
+        notes = noted_at(home, call, "message_marked_urgent")
+        await leave(home, call)
+        assert [(envelope_of(note.envelope).private, note.urgent) for note in notes] == [(private, True)]
+        assert "message_marked_private" in call.heard
+
+
+async def test_a_caller_who_is_certain_is_the_messages_sender(home: House) -> None:
+    for sender in (BEN.id, None):
+        call = home.call()
+        notes = noted_at(home, call, "tone")
+        with suppress(HungUp):
+            await leave_message(home.desk(), call, BOX, sender=sender)
+        assert [envelope_of(note.envelope).sender for note in notes] == [sender]
 
 
 async def test_recording_again_replaces_the_first(home: House) -> None:

@@ -11,8 +11,10 @@ from sip import wav
 from sip.call import Transferred
 from sip.invite import Invite, Reason, Redirection
 from store.model import Folder
+from store.notes import envelope_of
+from store.spool import SpoolEntry
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step, at_every_moment
-from tests.fakes.desk import ANNA, PILOT, PIN, House, house
+from tests.fakes.desk import ANNA, BEN, PILOT, PIN, House, house
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.model import (
     Action,
@@ -240,6 +242,19 @@ async def test_after_a_message_the_owner_may_send_callers_on(home: House) -> Non
 async def test_a_mailbox_answers_in_its_owners_language(home: House) -> None:
     await home.store.users.change(replace(ANNA, language="de"))
     assert (await talk(home, TO_ANNA, LEAVES)).language == "de"
+
+
+async def test_only_who_is_certain_and_may_is_the_sender(home: House) -> None:
+    spoofed, certain = replace(TO_ANNA, caller="1002"), replace(TO_ANNA, identified="1002")
+    await home.desk().policies.put("plain", ClassOfService(identified_messages=False))
+    cases = ((spoofed, "default", None), (certain, "default", BEN.id), (certain, "plain", None))
+    for invite, cos, sender in cases:
+        await home.desk().policies.put(OPTIONS, UserOptions(cos=cos), BEN.id)
+        call = home.call(invite=invite)
+        notes: list[SpoolEntry] = []
+        call.on_sound = lambda sound, notes=notes: notes.extend(home.spool.left_behind())  # type: ignore[misc]
+        await home.pilot().handle(call)
+        assert {envelope_of(note.envelope).sender for note in notes} == {sender}
 
 
 @pytest.mark.parametrize(
