@@ -4,16 +4,15 @@ import asyncio
 import contextlib
 import tempfile
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
 from sip.call import Call, RecordLimits
-from sip.invite import Reason
 from store.api import Store
 from store.errors import Unavailable
-from store.model import PinPolicy, User
+from store.model import PinPolicy
 from voicemail import words
 from voicemail.delivery import Delivery
 from voicemail.policy.book import Policies
@@ -84,16 +83,3 @@ class Desk:
         """The same desk, and the call's prompts, in another language."""
         call.use_language(language)
         return replace(self, words=words.of(language))
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """The mailbox that a call is for, as far as is known: `user` is None while the store is away and
-    nobody here remembers who has the extension."""
-
-    extension: str
-    user: User | None = None
-    greeting: Path | None = field(default=None)
-    """The recorded greeting; None for the system's own."""
-    reason: Reason = Reason.UNKNOWN
-    """Why the call came here."""
