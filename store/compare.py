@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from store.connections import AWAY, Row, bounded
 from store.errors import Unavailable
-from store.repair import ALIVE, COLUMNS, ORDER
+from store.repair import ALIVE, COLUMNS, EXISTING, ORDER
 
 DERIVED = {
     "message_state": "public.message_state",
@@ -73,7 +73,8 @@ async def digests(conninfo: str, tables: Sequence[str] = COMPARED, audio: bool =
     """Of each table. With `audio` every recording is read; without, its length stands for it.
     Raises Unavailable."""
     async with await _connect(conninfo) as connection:
-        return {table: await _digest(connection, table, audio) for table in tables}
+        there = await _existing(connection, tables)
+        return {table: await _digest(connection, table, audio) for table in there}
 
 
 async def conflicts(conninfo: str) -> Conflicts:
@@ -85,6 +86,13 @@ async def conflicts(conninfo: str) -> Conflicts:
         tuple(Shared(str(row[0]), row[1], row[2], str(row[3]), row[4]) for row in shared),
         tuple(Overruled(*row) for row in logged if "shared extension" not in row[2]),
     )
+
+
+async def _existing(connection: AsyncConnection[Row], tables: Sequence[str]) -> list[str]:
+    """A database that waits for its upgrade may lack some."""
+    cursor = await connection.execute(EXISTING, (list(tables),))
+    there = {row[0] for row in await cursor.fetchall()}
+    return [table for table in tables if table in there]
 
 
 async def _digest(connection: AsyncConnection[Row], table: str, audio: bool) -> Digest:

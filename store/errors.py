@@ -21,6 +21,12 @@ class NotFound(StoreError):
     """No such user, mailbox or message; says which."""
 
 
+class NotYet(StoreError):
+    """The other node's release is older, and could not take it: once both are upgraded, it works."""
+
+    retry = True
+
+
 class ServerFailed(StoreError):
     """initdb or the PostgreSQL server could not be run; carries its last lines."""
 

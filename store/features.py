@@ -8,7 +8,7 @@ last heard to have. The database checks it once more in the transaction that wri
 from collections.abc import Iterable
 from enum import IntEnum
 
-SCHEMA = 2
+SCHEMA = 4
 """The version that this release's migrations make."""
 
 
@@ -17,6 +17,10 @@ class Feature(IntEnum):
 
     ALARM_MAIL = 2
     """Outbox rows of kind "alarm", with a payload."""
+    ENVELOPES = 3
+    """Envelopes of messages, messages in many mailboxes, purging."""
+    SETTINGS = 4
+    """Rows of `setting`: both nodes receive each other's."""
 
 
 def agreed(mine: int, peers: Iterable[int]) -> int:

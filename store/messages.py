@@ -1,6 +1,8 @@
 """Messages: kept once on both nodes, never changed; what happens to them are events."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from uuid import UUID
 
 import psycopg
@@ -8,11 +10,26 @@ import structlog
 from psycopg import AsyncConnection
 
 from store.connections import Connections, Row, bounded
-from store.errors import NotFound, Unavailable
+from store.envelope import envelope, written
+from store.errors import NotFound, NotYet, Unavailable
 from store.ids import HybridClock, uuid7
-from store.model import Counts, Deposit, Folder, Mark, Message, NewMessage, clean
+from store.model import (
+    AGES,
+    Counts,
+    Deposit,
+    Envelope,
+    Folder,
+    Mark,
+    Message,
+    MessageKind,
+    NewMessage,
+    clean,
+    copy_id,
+)
 
 log = structlog.get_logger()
+
+PLAIN = Envelope()
 
 DEPOSIT = """
 select repeated, demanded from public.deposit(%s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, %s, %b,
@@ -22,14 +39,18 @@ select repeated, demanded from public.deposit(%s, %s, %s::smallint, %s, %s, %s, 
 AFTER = """
 select current_setting('synchronous_standby_names') <> '',
        pg_notify('vm', 'message'), pg_notify('vm', 'outbox')"""
-SINGLE = "insert into public.single_copy values (%s, null) on conflict do nothing"
+SINGLE = "insert into public.single_copy select unnest(%s::uuid[]), null on conflict do nothing"
+SEND = """
+select repeated, demanded from public.send(%s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, %s, %b,
+  %s::jsonb, %s, %s, %s, %s)"""
 LISTED = """
-select id, mailbox_id, caller, caller_name, recorded, seconds, urgent, cut_off, folder, node
+select id, mailbox_id, caller, caller_name, recorded, seconds, urgent, cut_off, folder, node,
+       details, deliver_at
   from public.message_listed"""
 IN_MAILBOX = (
     LISTED
     + """
- where mailbox_id = %s and folder = any(%s)
+ where mailbox_id = %s and folder = any(%s) and (deliver_at is null or deliver_at <= now())
  order by array_position(array['new', 'saved', 'deleted'], folder), urgent desc, recorded, id"""
 )
 MARK = "select public.mark(%s, %s, %s::smallint, %s::bigint, %s, %s)"
@@ -39,7 +60,29 @@ select count(*) filter (where s.is_read is not true),
        count(*) filter (where m.urgent and s.is_read is not true),
        count(*) filter (where m.urgent and s.is_read)
   from public.message m left join public.message_state s on s.message_id = m.id
- where m.mailbox_id = %s and s.deleted is not true"""
+ where m.mailbox_id = %s and s.deleted is not true and s.purged is not true
+   and (m.deliver_at is null or m.deliver_at <= now()) and m.details->>'kind' is distinct from 'broadcast'"""
+SIZE = """
+select coalesce(sum(octet_length(coalesce(h.audio, m.audio))), 0)::bigint
+  from public.message m left join public.message_state s on s.message_id = m.id
+  left join public.message h on h.id = m.audio_of
+ where m.mailbox_id = %s and s.purged is not true"""
+AUDIO = """
+select coalesce(h.audio, m.audio)
+  from public.message m left join public.message_state s on s.message_id = m.id
+  left join public.message h on h.id = m.audio_of
+ where m.id = %s and s.purged is not true"""
+AGED = (
+    LISTED
+    + """
+ where folder = %s and since < %s and (deliver_at is null or deliver_at <= now())
+ order by since, id limit %s"""
+)
+FUTURE = (
+    LISTED
+    + """
+ where details->>'sender' = %s and deliver_at > %s and folder = 'new' order by deliver_at, id"""
+)
 
 
 class PostgresMessages:
@@ -50,19 +93,65 @@ class PostgresMessages:
         self._node, self._replicated = node, replicated
 
     async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
+        if message.envelope != PLAIN:
+            kept = await self._send(message, [(message.id, message.mailbox_id)], audio, wait)
+            if kept:
+                return kept
+            log.warning(
+                "A message lost its envelope: the other node's release is older.", message=str(message.id)
+            )
         lamp, mail = uuid7(), uuid7()
+        values = (*_values(message, self._node), audio, lamp, mail)
+        kept = await self._deposited(DEPOSIT, values, [message.id], wait)
+        assert kept, "deposit() always says what it did"
+        return kept
 
-        async def work(connection: AsyncConnection[Row]) -> Deposit:
+    async def send(
+        self, message: NewMessage, mailboxes: Sequence[UUID], audio: bytes, *, wait: float = 1.0
+    ) -> Deposit:
+        copies = [(copy_id(message.id, box), box) for box in dict.fromkeys(mailboxes)]
+        kept = await self._send(message, copies, audio, wait)
+        if kept is None:
+            raise NotYet("the other node's release cannot keep messages of users yet")
+        return replace(kept, id=message.id)
+
+    async def _send(
+        self, message: NewMessage, copies: Sequence[tuple[UUID, UUID]], audio: bytes, wait: float
+    ) -> Deposit | None:
+        """None: not before both nodes have the schema for it."""
+        ids, boxes = [each[0] for each in copies], [each[1] for each in copies]
+        lamps, mails = [[uuid7() for _ in copies] for _ in range(2)]
+        _, _, *rest = _values(message, self._node)
+        envelope = message.envelope
+        lit = envelope.kind is not MessageKind.BROADCAST
+        values = (ids, boxes, lamps, mails, *rest, audio, written(envelope), envelope.deliver_at, lit)
+        return await self._deposited(SEND, values, ids, wait)
+
+    async def _deposited(
+        self, statement: str, values: tuple[object, ...], ids: Sequence[UUID], wait: float
+    ) -> Deposit | None:
+        async def work(connection: AsyncConnection[Row]) -> Deposit | None:
             # A cut that comes before the commit proper takes all back: once more, without waiting.
             for waits in (True, False):
-                values = (*_values(message, self._node), audio, lamp, mail, waits, self._replicated)
+                whole = (*values, waits, self._replicated)
                 try:
-                    return await self._commit(connection, values, wait if waits else None)
+                    return await self._commit(connection, statement, whole, ids, wait if waits else None)
                 except psycopg.errors.QueryCanceled:
-                    log.warning("A deposit was cut before its commit.", message=str(message.id))
+                    log.warning("A deposit was cut before its commit.", message=str(ids[0]))
             raise Unavailable("the deposit was cancelled twice")
 
         return await self._connections.run(work, self._connections.statement + wait)
+
+    async def size(self, mailbox_id: UUID) -> int:
+        [[size]] = await self._connections.query(SIZE, (mailbox_id,))
+        return int(size)
+
+    async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
+        values = (AGES[mark].value, int(before.timestamp() * 1_000_000), limit)
+        return [_message(row) for row in await self._connections.query(AGED, values)]
+
+    async def sent(self, sender_id: UUID, after: datetime) -> Sequence[Message]:
+        return [_message(row) for row in await self._connections.query(FUTURE, (str(sender_id), after))]
 
     async def listing(self, mailbox_id: UUID, *folders: Folder) -> Sequence[Message]:
         wanted = [folder.value for folder in folders or Folder]
@@ -73,8 +162,7 @@ class PostgresMessages:
         return _message(rows[0]) if rows else None
 
     async def audio(self, message_id: UUID) -> bytes:
-        statement = "select audio from public.message where id = %s"
-        rows = await self._connections.query(statement, (message_id,), binary=True)
+        rows = await self._connections.query(AUDIO, (message_id,), binary=True)
         if not rows:
             raise NotFound(f"no message {message_id}")
         return bytes(rows[0][0])
@@ -84,6 +172,8 @@ class PostgresMessages:
         [[hlc]] = await self._connections.query(MARK, values)
         if hlc is None:
             raise NotFound(f"no message {message_id}")
+        if hlc < 0:
+            raise NotYet("the other node's release cannot purge messages yet")
         self._clock.observe(hlc)
 
     async def counts(self, mailbox_id: UUID) -> Counts:
@@ -94,9 +184,15 @@ class PostgresMessages:
         return [row[0] for row in await self._connections.query("select id from public.message order by id")]
 
     async def _commit(
-        self, connection: AsyncConnection[Row], values: Sequence[object], wait: float | None
-    ) -> Deposit:
-        """One deposit, its wait for the peer cut after `wait` seconds, and the news of it."""
+        self,
+        connection: AsyncConnection[Row],
+        statement: str,
+        values: Sequence[object],
+        ids: Sequence[UUID],
+        wait: float | None,
+    ) -> Deposit | None:
+        """One deposit, its wait for the peer cut after `wait` seconds, and the news of it. None: the
+        statement kept nothing, since the other node is older."""
         cut: list[str] = []
 
         def note(diagnostic: psycopg.errors.Diagnostic) -> None:
@@ -106,16 +202,18 @@ class PostgresMessages:
         connection.add_notice_handler(note)
         try:
             cursor = await bounded(
-                connection, connection.execute(DEPOSIT, values), self._connections.statement, wait
+                connection, connection.execute(statement, values), self._connections.statement, wait
             )
             repeated, demanded = await cursor.fetchone() or (False, False)
         finally:
             connection.remove_notice_handler(note)
+        if repeated is None:
+            return None
         [still_on, *_] = await (await connection.execute(AFTER)).fetchone() or (False,)
         confirmed = demanded and still_on and not cut
         if self._replicated and demanded and not confirmed:
-            await connection.execute(SINGLE, (values[0],))
-        return Deposit(values[0], 2 if confirmed else 1, repeated)  # type: ignore[arg-type]
+            await connection.execute(SINGLE, (list(ids),))
+        return Deposit(ids[0], 2 if confirmed else 1, repeated)
 
 
 def _values(message: NewMessage, node: int) -> tuple[object, ...]:
@@ -135,4 +233,4 @@ def _values(message: NewMessage, node: int) -> tuple[object, ...]:
 
 
 def _message(row: Row) -> Message:
-    return Message(*(*row[:8], Folder(row[8]), row[9]))
+    return Message(*(*row[:8], Folder(row[8]), row[9], envelope(row[10], row[11])))

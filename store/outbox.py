@@ -22,7 +22,7 @@ select h.holds, o.id, o.kind, o.mailbox_id, o.message_id, o.created, o.attempts,
 FINISH = "select public.finish_work(%s, %s, %s::smallint, %s, %s::bigint)"
 POSTPONE = """
 update public.outbox_open set attempts = attempts + 1, not_before = %s, why = left(%s, 500) where id = %s"""
-NEXT_DUE = "select min(not_before) from public.outbox_due where attempts > 0 and kind = any(%s)"
+NEXT_DUE = "select min(not_before) from public.outbox_due where not_before > '-infinity' and kind = any(%s)"
 WAITING = """
 select kind, count(*), count(*) filter (where attempts > 0)
   from public.outbox_due where kind = any(%s) group by 1"""

@@ -13,6 +13,7 @@ from store.errors import StoreError, Unavailable
 from store.ids import HybridClock
 from store.messages import PostgresMessages
 from store.outbox import PostgresOutbox
+from store.settings import PostgresSettings
 from store.sign_ins import PostgresSignIns
 from store.users import PostgresUsers
 
@@ -27,7 +28,8 @@ GREET = """
 insert into public.node_identity (node) values (%s) on conflict (one) do nothing"""
 NEWEST = """
 select (select node from public.node_identity),
-       greatest((select max(hlc) from public.user_account), (select max(hlc) from public.greeting), 0)"""
+       greatest((select max(hlc) from public.user_account), (select max(hlc) from public.greeting),
+                (select max(hlc) from public.setting), 0)"""
 
 
 class PostgresStore:
@@ -39,6 +41,7 @@ class PostgresStore:
         self._clock = HybridClock()
         self._connections = Connections(conninfo, self._greet, most=connections)
         self.users = PostgresUsers(self._connections, self._clock, node)
+        self.settings = PostgresSettings(self._connections, self._clock, node)
         self.messages = PostgresMessages(self._connections, self._clock, node, replicated)
         self.sign_ins = PostgresSignIns(self._connections, self._clock, node)
         self.outbox = PostgresOutbox(self._connections, node)

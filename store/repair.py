@@ -27,7 +27,7 @@ from store.errors import Unavailable
 
 log = structlog.get_logger()
 
-SETTINGS = ("user_account", "greeting")
+SETTINGS = ("user_account", "greeting", "setting")
 # Users first, so that calls find them; results before the work, so that no work is done a second time.
 ORDER = (*SETTINGS, "message", "message_event", "sign_in_attempt", "outbox_done", "outbox")
 BATCH = {"message": 50, "greeting": 50}
@@ -40,21 +40,26 @@ ALIVE = {"keepalives_idle": 5, "keepalives_interval": 2, "keepalives_count": 3, 
 COLUMNS = """
 select attname from pg_catalog.pg_attribute
  where attrelid = %s::regclass and attnum > 0 and not attisdropped order by attnum"""
+EXISTING = "select name from unnest(%s::text[]) name where to_regclass('public.' || name) is not null"
 NEWER = sql.SQL(
     "not exists (select 1 from public.{} m where m.id = t.id and (m.hlc, m.node) >= (t.hlc, t.node))"
 )
 ABSENT = sql.SQL("not exists (select 1 from public.{} m where m.id = t.id)")
 REFOLD = """
-insert into public.message_state (message_id, is_read, read_hlc, read_by, deleted, del_hlc, del_by)
+insert into public.message_state (message_id, is_read, read_hlc, read_by, deleted, del_hlc, del_by, purged)
 select message_id, coalesce(r.kind = 'read', false), coalesce(r.hlc, 0), r.id,
-       coalesce(d.kind = 'delete', false), coalesce(d.hlc, 0), d.id
+       coalesce(d.kind = 'delete', false), coalesce(d.hlc, 0), d.id, p.message_id is not null
   from (select distinct on (message_id) message_id, kind, hlc, id from public.message_event
          where kind in ('read', 'unread') order by message_id, hlc desc, id desc) r
   full join (select distinct on (message_id) message_id, kind, hlc, id from public.message_event
-         where kind in ('delete', 'undelete') order by message_id, hlc desc, id desc) d using (message_id)"""
+         where kind in ('delete', 'undelete') order by message_id, hlc desc, id desc) d using (message_id)
+  full join (select distinct message_id from public.message_event
+         where kind = 'purge') p using (message_id)"""
 REOPEN = (
-    "insert into public.outbox_open (id, kind, mailbox_id, message_id, created, payload)"
-    " select id, kind, mailbox_id, message_id, created, payload from public.outbox on conflict do nothing",
+    "insert into public.outbox_open (id, kind, mailbox_id, message_id, created, payload, not_before)"
+    " select id, kind, mailbox_id, message_id, created, payload,"
+    " coalesce((payload->>'not_before')::timestamptz, '-infinity')"
+    " from public.outbox on conflict do nothing",
     "delete from public.outbox_open o where not exists (select 1 from public.outbox b where b.id = o.id)",
     "delete from public.outbox_open o"
     " where exists (select 1 from public.outbox_done d where d.outbox_id = o.id)",
@@ -79,7 +84,7 @@ async def pull(admin: str, link: str) -> dict[str, int]:
     """
     began, moved = time.monotonic(), {}
     async with _session(admin, link) as session:
-        for table in ORDER:
+        for table in await session.tables():
             test = (NEWER if table in SETTINGS else ABSENT).format(sql.Identifier(table))
             keys = sql.SQL("id, hlc, node" if table in SETTINGS else "id")
             await session.list_theirs(table, keys)
@@ -97,11 +102,11 @@ async def overwrite(
     """
     only, differ, fetched = 0, 0, 0
     async with _session(admin, link) as session:
-        for table in ORDER:
+        for table in await session.tables():
             await session.list_ours(table)
         await delivered()
         with _new_file(dump) as out:
-            for table in ORDER:
+            for table in await session.tables():
                 await session.list_theirs(table, await session.digest(table))
                 here, other = await session.give_up(table, out.write)
                 only, differ = only + here, differ + other
@@ -144,6 +149,14 @@ class _Session:
         """Run one statement; how many rows it wrote or gave."""
         text = sql.SQL(statement) if isinstance(statement, str) else statement
         return (await bounded(connection, connection.execute(text), STEP)).rowcount
+
+    async def tables(self) -> list[str]:
+        """Those of ORDER that both have: a node of an older release has fewer."""
+        both = []
+        for connection in (self.here, self.there):
+            cursor = await bounded(connection, connection.execute(EXISTING, (list(ORDER),)), STEP)
+            both.append({row[0] for row in await cursor.fetchall()})
+        return [table for table in ORDER if table in both[0] & both[1]]
 
     async def columns(self, table: str) -> list[str]:
         """Those that both have: a node of another release may have more."""

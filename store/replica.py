@@ -34,6 +34,7 @@ REPLICATED = (
     "sign_in_attempt",
     "user_account",
     "greeting",
+    "setting",
 )
 PUBLICATIONS = ("vm_log", "vm_set")
 NEAR = 1_000_000
@@ -58,6 +59,9 @@ SLOT = """
 select active, wal_status,
        coalesce(pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn), 0)::bigint, safe_wal_size
   from pg_replication_slots where slot_name = %s"""
+COVERED = """
+select count(*) = %s from pg_subscription_rel r join pg_subscription s on s.oid = r.srsubid
+ where s.subname = %s and s.subdbid = (select oid from pg_database where datname = current_database())"""
 OWN = "select subconninfo, subenabled, subslotname from pg_subscription where subname = %s"
 PEERS_SLOT = "select wal_status from pg_replication_slots where slot_name = %s"
 
@@ -165,6 +169,15 @@ class Replica:
         """None when there is no subscription."""
         rows = await self._connections.query(SUBSCRIPTION, (self.incoming,))
         return SubscriptionState(*rows[0]) if rows else None
+
+    async def cover(self) -> bool:
+        """Whether every table that this release replicates comes with our subscription; if not, it takes
+        what the peer publishes by now. Raises Unavailable, also while the peer does not answer."""
+        covered = (COVERED, (len(REPLICATED), self.incoming))
+        if (await self._connections.query(*covered))[0][0]:
+            return True
+        await self._alter("refresh publication with (copy_data = false)")
+        return bool((await self._connections.query(*covered))[0][0])
 
     async def peer_state(self) -> PeerState:
         """How the peer follows us."""

@@ -8,12 +8,18 @@ from psycopg import AsyncConnection
 from store.connections import Connections, Row
 from store.errors import Conflict, NotFound
 from store.ids import HybridClock
-from store.model import Greeting, User
+from store.model import ALTERNATE_EXTENSION, Greeting, User, setting_id
 
 COLUMNS = "id, extension, name, mail, attach, pin_hash, language, lamps"
 GET = "select id, extension, name, mail, attach, pin_hash, language, lamps from public.user_account"
 # Of two users with one extension (both made in a split) the lower id owns it.
-BY_EXTENSION = GET + " where extension = %s and not deleted order by id limit 1"
+# A number that is somebody's extension is nobody's alternate one.
+BY_EXTENSION = (
+    GET
+    + """ where not deleted and (extension = %s or id =
+        (select (body->>'user')::uuid from public.setting where id = %s and not deleted))
+  order by extension <> %s, id limit 1"""
+)
 ADD = """
 insert into public.user_account
   (id, extension, name, mail, attach, pin_hash, language, lamps, deleted, hlc, node)
@@ -47,7 +53,9 @@ class PostgresUsers:
         self._connections, self._clock, self._node = connections, clock, node
 
     async def by_extension(self, extension: str) -> User | None:
-        rows = await self._connections.query(BY_EXTENSION, (extension.replace("\0", ""),))
+        number = extension.replace("\0", "")
+        values = (number, setting_id(ALTERNATE_EXTENSION, number), number)
+        rows = await self._connections.query(BY_EXTENSION, values)
         return _user(rows[0]) if rows else None
 
     async def get(self, user_id: UUID) -> User | None:

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from store.errors import Unavailable
+from store.features import SCHEMA
 from store.ids import uuid7
 from store.model import Folder
 from store.postgres import PostgresStore
@@ -18,10 +19,12 @@ from store.server import processes_in
 from tests.fakes.postgres import RunningServer, running_server, with_template
 from tests.fakes.store_contract import *  # noqa: F403
 from tests.fakes.store_contract import FAR, message
+from tests.fakes.store_contract_telephone import *  # noqa: F403
 
 
 @pytest.fixture
-def store(postgres_store: PostgresStore) -> PostgresStore:
+async def store(postgres_store: PostgresStore) -> PostgresStore:
+    await postgres_store.agree(SCHEMA)
     return postgres_store
 
 

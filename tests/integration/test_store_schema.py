@@ -5,12 +5,13 @@ import threading
 import psycopg
 import pytest
 
+from store.features import SCHEMA
 from store.replica import REPLICATED
 from store.schema import upgrade
 from tests.fakes.postgres import RunningServer, copied_database
 
 LOGS = ("message", "message_event", "outbox", "outbox_done", "sign_in_attempt")
-SETTINGS = ("user_account", "greeting")
+SETTINGS = ("user_account", "greeting", "setting")
 
 
 @pytest.fixture
@@ -55,6 +56,7 @@ def test_a_replicated_table_has_its_guards_and_no_foreign_key(
 
 
 def test_logs_publish_inserts_and_settings_updates_too(database: psycopg.Connection) -> None:
+    database.execute("select public.agree(%s)", (SCHEMA,))
     published = database.execute(
         "select p.pubname, p.pubinsert, p.pubupdate, p.pubdelete, p.pubtruncate,"
         " array_agg(t.tablename::text order by t.tablename) from pg_publication p"

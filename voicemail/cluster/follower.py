@@ -16,6 +16,7 @@ from typing import Any
 import structlog
 
 from store.errors import StoreError
+from store.features import Feature
 from store.replica import PeerState, Replica, SlotState, SubscriptionState
 from voicemail.cluster.hearing import Hearing
 from voicemail.cluster.keepalive import KeepAlive
@@ -45,6 +46,8 @@ class Following:
     """Linked to the peer, with everything that the peer had then."""
     receiving: bool = False
     """The peer's rows arrive here."""
+    covers: bool = False
+    """Those of every table that this release replicates; the peer may write into new ones then."""
     delivered: bool = False
     """The peer has on disk all that was written here, but for the last moment's."""
     delivered_at: float | None = None
@@ -101,6 +104,12 @@ def idle(before: Idle | None, incoming: SubscriptionState | None, now: float) ->
     return before if same else Idle(now, incoming.errors)
 
 
+def told(schema: int, follower: "Follower | None") -> int:
+    """The version of the schema that the other node may count on: it must not write into a table whose
+    rows do not come here yet (docs/decisions/0009)."""
+    return schema if follower is None or follower.state.covers else min(schema, Feature.SETTINGS - 1)
+
+
 def ago(moment: float | None, now: float) -> float | None:
     """For the keep-alive: moments are of one machine's clock."""
     return None if moment is None else round(now - moment, 3)
@@ -139,7 +148,7 @@ class Follower:
         self._wake = asyncio.Event()
         self._trouble: dict[str, str] = {}
         self._delivery = Delivery()
-        self._linked = False
+        self._linked = self._covers = False
         self._received = self._counted = float("-inf")
         self._idle: Idle | None = None
         self._conflicts: int | None = None
@@ -188,6 +197,7 @@ class Follower:
             database=True,
             subscribed=incoming is not None and incoming.enabled,
             receiving=receiving,
+            covers=self._covers,
             delivered=state.caught_up and moment is not None,
             delivered_at=moment,
             synchronous=want,
@@ -200,7 +210,7 @@ class Follower:
 
     def _keep_linked(self, replica: Replica, incoming: SubscriptionState | None, now: float) -> None:
         """Have the subscription made, completed or replaced where it needs to be; one try at a time."""
-        whole = self._linked and incoming is not None and incoming.enabled
+        whole = self._linked and self._covers and incoming is not None and incoming.enabled
         if (whole and now - self._received < STUCK) or (self._linking and not self._linking.done()):
             return
         self._received = now  # the next try comes after as long a time
@@ -213,7 +223,7 @@ class Follower:
                 log.warning("The other node is subscribed to anew.", peer=self.peer.name, why=why)
                 await replica.drop_subscription()
             await replica.ensure_subscription(self.link)
-            self._linked = True
+            self._linked, self._covers = True, await replica.cover()
             self._tell("The other node cannot be subscribed to.")
         except Exception as error:  # whatever it is, it is tried again; other texts may hold a password
             why = str(error) if isinstance(error, StoreError) else type(error).__name__

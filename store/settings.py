@@ -1,0 +1,56 @@
+"""Settings: rows with a JSON body, of which the newest over both nodes wins (docs/decisions/0009)."""
+
+import json
+from collections.abc import Sequence
+from uuid import UUID
+
+from store.connections import Connections, Row
+from store.errors import NotFound, NotYet
+from store.ids import HybridClock
+from store.model import Setting, clean, setting_id
+
+ONE = "select kind, name, body::text, owner from public.setting where id = %s and not deleted"
+ALL = """
+select kind, name, body::text, owner from public.setting
+ where owner is not distinct from %s and (%s = '' or kind = %s) and not deleted order by kind, name"""
+OWNED = """
+select kind, name, body::text, owner from public.setting
+ where owner is not null and kind = %s and not deleted order by owner, name"""
+PUT = "select public.put_setting(%s, %s, %s, %s, %s::jsonb, %s, %s::bigint, %s::smallint)"
+
+
+class PostgresSettings:
+    """The `Settings` of store.api."""
+
+    def __init__(self, connections: Connections, clock: HybridClock, node: int) -> None:
+        self._connections, self._clock, self._node = connections, clock, node
+
+    async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None:
+        rows = await self._connections.query(ONE, (setting_id(kind, name, owner),))
+        return _setting(rows[0]) if rows else None
+
+    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
+        return [_setting(row) for row in await self._connections.query(ALL, (owner, kind, kind))]
+
+    async def owned(self, kind: str) -> Sequence[Setting]:
+        return [_setting(row) for row in await self._connections.query(OWNED, (kind,))]
+
+    async def put(self, setting: Setting) -> None:
+        await self._write(setting, deleted=False)
+
+    async def remove(self, kind: str, name: str, owner: UUID | None = None) -> None:
+        if not await self.get(kind, name, owner):
+            raise NotFound(f"no {kind} {name!r}")
+        await self._write(Setting(kind, name, "{}", owner), deleted=True)
+
+    async def _write(self, setting: Setting, deleted: bool) -> None:
+        s, body = setting, json.dumps(json.loads(setting.body), ensure_ascii=False).replace("\\u0000", "")
+        values = (s.id, s.owner, s.kind, clean(s.name), clean(body), deleted, self._clock.now(), self._node)
+        [[hlc]] = await self._connections.query(PUT, values)
+        if hlc is None:
+            raise NotYet("the other node's release cannot keep settings yet")
+        self._clock.observe(hlc)
+
+
+def _setting(row: Row) -> Setting:
+    return Setting(*row)

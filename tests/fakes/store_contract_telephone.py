@@ -1,0 +1,167 @@
+"""What every Store keeps for the telephone interface: settings, envelopes, messages to many, purging."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from store.api import Store
+from store.errors import NotFound
+from store.ids import uuid7
+from store.model import (
+    ALTERNATE_EXTENSION,
+    Counts,
+    Envelope,
+    Folder,
+    Mark,
+    MessageKind,
+    NewMessage,
+    Part,
+    Setting,
+    Work,
+    copy_id,
+)
+from tests.fakes.store_contract import FAR, NOON, message, user, work
+
+LATER = datetime(2090, 1, 1, tzinfo=UTC)
+
+
+async def test_a_setting_is_added_replaced_and_removed(store: Store) -> None:
+    ann = uuid7()
+    rows = [
+        Setting("cos", "default", '{"a": 1}'),
+        Setting("cos", "sales", "{}"),
+        Setting("schedule", "default", "{}"),
+        Setting("options", "options", '{"x": "ä"}', ann),
+    ]
+    for row in rows:
+        await store.settings.put(row)
+    assert await store.settings.all() == rows[:3]
+    assert await store.settings.all("cos") == rows[:2]
+    assert await store.settings.all("options", ann) == await store.settings.owned("options") == rows[3:]
+    assert await store.settings.get("options", "options", ann) == rows[3]
+    assert await store.settings.get("options", "options") is None
+    newer = replace(rows[0], body='{"a": 2}')
+    await store.settings.put(newer)
+    assert await store.settings.get("cos", "default") == newer
+    await store.settings.remove("cos", "default")
+    assert await store.settings.all("cos") == rows[1:2]
+    with pytest.raises(NotFound, match="no cos 'default'"):
+        await store.settings.remove("cos", "default")
+    await store.settings.put(rows[0])
+    assert await store.settings.get("cos", "default") == rows[0]
+
+
+async def test_a_user_is_found_by_an_alternate_extension_that_nobody_has(store: Store) -> None:
+    ann, ben = user("1001"), user("1002")
+    for one in (ann, ben):
+        await store.users.add(one)
+    for number in ("4711", "1002"):
+        await store.settings.put(Setting(ALTERNATE_EXTENSION, number, f'{{"user": "{ann.id}"}}'))
+    assert await store.users.by_extension("4711") == ann
+    assert await store.users.by_extension("1002") == ben
+    await store.settings.remove(ALTERNATE_EXTENSION, "4711")
+    assert await store.users.by_extension("4711") is None
+
+
+WHOLE = Envelope(
+    kind=MessageKind.NON_DELIVERY,
+    sender=uuid7(),
+    recipients=("1002", "list:sales"),
+    private=True,
+    secure=True,
+    receipt=True,
+    about=uuid7(),
+    why="mailbox full",
+    parts=(Part(2.5), Part(7.0, uuid7(), "+4930555", NOON)),
+)
+
+
+async def test_an_envelope_is_kept_as_it_is(store: Store) -> None:
+    new = message(uuid7(), envelope=WHOLE)
+    await store.messages.deposit(new, b"x")
+    kept = await store.messages.get(new.id)
+    assert kept and kept.envelope == WHOLE
+    assert [each.envelope for each in await store.messages.listing(new.mailbox_id)] == [WHOLE]
+
+
+async def sent(store: Store, *boxes: object, **envelope: object) -> NewMessage:
+    new = message(uuid7(), envelope=Envelope(**envelope))  # type: ignore[arg-type]
+    await store.messages.send(new, boxes, b"hello")  # type: ignore[arg-type]
+    return new
+
+
+async def test_one_recording_goes_into_many_mailboxes_and_a_repeat_adds_nothing(store: Store) -> None:
+    ann, ben = user("1001", mail="ann@example.org"), user("1002")
+    for one in (ann, ben):
+        await store.users.add(one)
+    new = await sent(store, ann.id, ben.id, sender=ben.id)
+    again = await store.messages.send(new, [ann.id, ben.id], b"hello")
+    assert again.repeated and again.id == new.id
+    for one in (ann, ben):
+        [listed] = await store.messages.listing(one.id)
+        assert listed.id == copy_id(new.id, one.id)
+        assert await store.messages.audio(listed.id) == b"hello"
+        assert await store.messages.size(one.id) == 5
+        assert await store.messages.counts(one.id) == Counts(new=1)
+    kinds = sorted((item.kind, item.mailbox_id == ann.id) for item in await work(store))
+    assert kinds == [(Work.LAMP, False), (Work.LAMP, True), (Work.MAIL, True)]
+
+
+async def test_a_purged_message_is_gone_but_others_play_its_recording(store: Store) -> None:
+    ann, ben = uuid7(), uuid7()
+    new = await sent(store, ann, ben)
+    first, second = copy_id(new.id, ann), copy_id(new.id, ben)
+    await store.messages.mark(first, Mark.PURGE)
+    assert await store.messages.listing(ann) == []
+    assert await store.messages.get(first) is None
+    assert await store.messages.counts(ann) == Counts()
+    assert await store.messages.size(ann) == 0
+    for gone in (store.messages.audio(first), store.messages.mark(first, Mark.READ)):
+        with pytest.raises(NotFound):
+            await gone
+    assert await store.messages.audio(second) == b"hello"
+    await store.messages.mark(second, Mark.PURGE)
+    assert await store.messages.listing(ben) == []
+
+
+async def test_a_message_for_later_is_shown_to_its_sender_only(store: Store) -> None:
+    ann, ben = uuid7(), uuid7()
+    new = await sent(store, ann, sender=ben, deliver_at=LATER)
+    past = await sent(store, ann, sender=ben, deliver_at=NOON)
+    assert [each.id for each in await store.messages.listing(ann)] == [copy_id(past.id, ann)]
+    assert await store.messages.counts(ann) == Counts(new=1)
+    [waiting] = await store.messages.sent(ben, NOON + timedelta(days=1))
+    assert (waiting.id, waiting.envelope.deliver_at) == (copy_id(new.id, ann), LATER)
+    due = await store.outbox.due(datetime.now(UTC), 1)
+    assert [item.message_id for item in due] == [copy_id(past.id, ann)]
+    assert len(await store.outbox.due(FAR, 1)) == 2
+    assert await store.outbox.next_due() in (LATER, NOON)
+    await store.messages.mark(waiting.id, Mark.DELETE)
+    assert await store.messages.sent(ben, NOON) == []
+
+
+async def test_a_broadcast_lights_no_lamp(store: Store) -> None:
+    ann = uuid7()
+    await sent(store, ann, kind=MessageKind.BROADCAST)
+    assert await work(store) == []
+    assert await store.messages.counts(ann) == Counts()
+    assert len(await store.messages.listing(ann)) == 1
+
+
+async def test_messages_age_from_their_last_mark(store: Store) -> None:
+    ann = uuid7()
+    new, read, deleted = [message(ann, minute) for minute in range(3)]
+    for each in (new, read, deleted):
+        await store.messages.deposit(each, b"x")
+    await store.messages.mark(read.id, Mark.READ)
+    await store.messages.mark(deleted.id, Mark.DELETE)
+    found = {mark: await store.messages.aged(mark, FAR) for mark in (Mark.READ, Mark.DELETE, Mark.PURGE)}
+    assert {mark: [each.id for each in listed] for mark, listed in found.items()} == {
+        Mark.READ: [new.id],
+        Mark.DELETE: [read.id],
+        Mark.PURGE: [deleted.id],
+    }
+    assert await store.messages.aged(Mark.READ, NOON) == []
+    assert await store.messages.aged(Mark.DELETE, NOON + timedelta(days=1)) == []
+    assert [m.folder for m in await store.messages.aged(Mark.PURGE, FAR)] == [Folder.DELETED]
