@@ -45,7 +45,7 @@ import structlog
 from sip.enginecall import EngineCall, Headers, with_headers
 from sip.errors import EngineError
 from sip.requests import Request
-from sip.settings import EngineSettings
+from sip.settings import EngineSettings, Login
 from sip.watch import Watch
 
 KEEP = 0.3
@@ -86,6 +86,9 @@ class Account(pj.Account):  # type: ignore[misc]
 
     def onIncomingCall(self, prm: Any) -> None:
         self.engine.adopt(EngineCall(self, prm.callId), prm.rdata.wholeMsg)
+
+    def onRegState(self, prm: Any) -> None:
+        self.engine.tell(0, "registered", int(prm.code))
 
     def onMwiInfo(self, prm: Any) -> None:
         self.engine.tell(0, "notify", prm.rdata.wholeMsg)
@@ -153,6 +156,18 @@ class Engine:
             account.create(_account_config(self.settings, *key), not self.accounts)
             self.accounts[key] = account
         return self.accounts[key]
+
+    def log_in(self, login: Login) -> None:
+        """Register, and call as that user from now on. ("registered", status) follows, each time."""
+        identity = f"sip:{login.user}@{login.registrar.removeprefix('sip:')}"
+        config = _account_config(self.settings, identity, "")
+        config.regConfig.registrarUri, config.regConfig.timeoutSec = login.registrar, 300
+        credentials = pj.AuthCredInfo("digest", "*", login.user, 0, login.password)
+        config.sipConfig.authCreds.append(credentials)
+        account = Account()
+        account.engine = self
+        self.accounts[self.identity, ""] = account
+        account.create(config, True)
 
     # ---- towards asyncio
 

@@ -116,7 +116,7 @@ class PjCall(Line):
 
     async def connect(self, number: str, ring: float) -> Transferred:
         self.still_there()
-        target = self._out.target(number)
+        target = self._out.leg(number)
         return await transfer.connect(self, self._out, target, self._from(), self._ringing, ring)
 
     def _from(self) -> str:

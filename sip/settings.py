@@ -13,6 +13,15 @@ def _no_prompts(_name: str, _language: str) -> Path | None:
 
 
 @dataclass(frozen=True, slots=True)
+class Login:
+    """How a telephone registers: the registrar's URI, its user and the password."""
+
+    registrar: str
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """One pjsua2 library in one process.
 

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sip import wav
 from sip.errors import BadMessage, EngineError
 from sip.parse import Message, parse_message
-from sip.settings import EngineSettings
+from sip.settings import EngineSettings, Login
 from sip.watcher import Watcher
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class Softphone:
     def __init__(self, settings: EngineSettings = PHONE, answers: bool = True) -> None:
         """`answers`: pick up incoming calls at once."""
         self.settings, self.answers = settings, answers
-        self.port = 0
+        self.port = self.registered = 0
         self.calls: dict[int, PhoneCall] = {}
         self.notifies: list[Notify] = []
         self._news = asyncio.Condition()
@@ -118,6 +118,13 @@ class Softphone:
         number = await self.do("dial", target, list((headers or {}).items()), caller, route)
         return self.calls.setdefault(number, PhoneCall(self, number))
 
+    async def register(self, registrar: str, user: str, password: str, within: float = 5.0) -> int:
+        """Register at "sip:host:port", again before it ends, and call as `user` from now on; the status."""
+        self.registered = 0
+        await self.do("log_in", registrar, user, password)
+        code: int = await self.until(lambda: self.registered, within)
+        return code
+
     async def ring(self, within: float = 5.0) -> "PhoneCall":
         """The next call that comes in."""
 
@@ -155,6 +162,8 @@ class Softphone:
         match kind:
             case "port":
                 self.port = key
+            case "registered":
+                self.registered = values[0]
             case "result" | "error":
                 self._settle(kind, self._waiting.pop(key), values[0])
             case "notify":
@@ -316,6 +325,11 @@ class _Phone:
 
         number: int = await self.engine.submit(Engine.dial, target, headers, caller, route)
         return number
+
+    async def on_log_in(self, registrar: str, user: str, password: str) -> None:
+        from sip.endpoint import Engine
+
+        await self.engine.submit(Engine.log_in, Login(registrar, user, password))
 
     async def on_press(self, number: int, keys: str) -> None:
         await self.command("dial", number, keys)

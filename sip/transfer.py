@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import quote
 
 import structlog
 
@@ -27,6 +28,7 @@ LOOK = 120.0
 """Seconds between two looks whether anybody still sends audio to two joined calls."""
 HANDED_OVER = 2.0
 """Seconds that a joined call may take to end by itself after the caller's side has taken over."""
+KEPT = ("transport", "alias")
 BUSY, NO_ANSWER = (486, 600), (408, 480, 487)
 
 Ring = Callable[[Callable[[], Any], float], Awaitable[Any]]
@@ -64,27 +66,36 @@ class Out:
     trunk: bool = False
     """Whether the caller's side can be asked to call others."""
     dial: Dial = _cannot
+    connection: str = ""
+    """URI parameters by which the edge reaches the caller's side the way it came (TCP, NAT)."""
 
     def target(self, number: str) -> str:
-        return f"sip:{number}@{self.host}"
+        """The number there, as the caller's side understands it."""
+        return f"sip:{quote(number, safe='+*')}@{self.host}"
+
+    def leg(self, number: str) -> str:
+        """The number there, as the edge reaches it."""
+        return self.target(number) + self.connection
 
 
-def host_of(message: Message) -> str:
-    """Host and port of the Contact of an INVITE, else of its From; "" when there is neither."""
+def side_of(message: Message) -> tuple[str, str]:
+    """Host and port of the Contact of an INVITE, else of its From, and the parameters of a connection;
+    ("", "") when there is neither."""
     for header in ("contact", "from"):
         for entry in name_addrs(message, header):
             if entry.uri.host:
-                return entry.uri.host
-    return ""
+                kept = (f";{name}={value}" for name, value in entry.uri.parameters.items() if name in KEPT)
+                return entry.uri.host, "".join(kept)
+    return "", ""
 
 
 def way_out(text: str, trunk: str, home: str, dial: Dial) -> Out:
     """For the caller whose INVITE this is; `home` is our own domain."""
-    host = ""
+    host = connection = ""
     if trunk:
         with suppress(BadMessage):
-            host = host_of(parse_message(text))
-    return Out(host or home, bool(host), dial)
+            host, connection = side_of(parse_message(text))
+    return Out(host or home, bool(host), dial, connection)
 
 
 def outcome(code: int) -> Transferred:

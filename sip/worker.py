@@ -154,7 +154,13 @@ class Worker:
     async def run(self, call: PjCall, handler: Handler | None) -> None:
         """One call from INVITE to BYE. Whatever its handler does, the worker lives on."""
         structlog.contextvars.bind_contextvars(call_id=call.invite.call_id, slot=self.state.slot)
-        log.info("call", dialled=call.invite.dialled, caller=call.invite.caller, source=call.invite.source)
+        log.info(
+            "call",
+            dialled=call.invite.dialled,
+            caller=call.invite.caller,
+            identified=call.invite.identified,
+            source=call.invite.source,
+        )
         try:
             await (handler or refuse)(call)
         except HungUp:

@@ -31,8 +31,8 @@ def home(request: pytest.FixtureRequest) -> Iterator[Path]:
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def two(home: Path) -> AsyncIterator[Scene]:
-    """Two nodes of eight workers. Only 127.0.0.1 may call, also by a balancer. Mails go to `mail_port`,
-    where nobody listens until a test does."""
+    """Two nodes of eight workers. Only 127.0.0.1 may call, also by a balancer, and the phones of OWN_PHONES.
+    Mails go to `mail_port`, where nobody listens until a test does."""
     mail_port, trunk_port = scene.free_port(), scene.free_port()
     trunk = (
         '[[trunk]]\nname = "pbx"\naddresses = ["127.0.0.1"]\n'
@@ -41,7 +41,7 @@ async def two(home: Path) -> AsyncIterator[Scene]:
     plan = scene.plan(
         home / "two",
         workers=8,
-        allowed_networks=("127.0.0.1/32",),
+        allowed_networks=("127.0.0.1/32", f"{scene.OWN_PHONES}/32"),
         balancers=(f"127.0.0.20:{scene.free_port()}",),
         mail_port=mail_port,
         more=trunk,

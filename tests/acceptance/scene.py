@@ -24,6 +24,8 @@ PIN = "481516"
 BLOCK = 4000
 """Ports of one cluster; see `plan`."""
 taken: list[int] = []
+OWN_PHONES = "127.0.0.30"
+"""Where phones of users are; 127.0.0.1 is the PBX."""
 
 
 def plan(directory: Path, **more: Any) -> Plan:

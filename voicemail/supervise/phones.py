@@ -7,6 +7,7 @@ made on either node comes by replication, and reaches this edge within some two 
 import asyncio
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -57,16 +58,15 @@ class Phones:
 
     async def run(self) -> None:
         """For as long as the node runs."""
-        self._changed.set()
         listening = asyncio.create_task(self._listen())
         try:
             while True:
-                await self._changed.wait()
                 self._changed.clear()
-                if not await self._refreshed():
-                    self._changed.set()
-                    await asyncio.sleep(AGAIN)
+                done = await self._refreshed()
                 await asyncio.sleep(PAUSE)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(None if done else AGAIN):
+                        await self._changed.wait()
         finally:
             listening.cancel()
 

@@ -1,0 +1,58 @@
+"""Where a caller is put through to, and what a final status says."""
+
+import pytest
+
+from sip.call import Transferred
+from sip.transfer import Out, outcome, way_out
+
+INVITE = "INVITE sip:5000@192.0.2.1 SIP/2.0\r\nFrom: <sip:4930555@pbx.example>;tag=1\r\n{}\r\n\r\n"
+
+
+async def dial(*_: object) -> None:
+    """Nobody is called."""
+
+
+def way(contact: str, trunk: str = "pbx") -> Out:
+    return way_out(INVITE.format(contact), trunk, "vm.example", dial)
+
+
+@pytest.mark.parametrize(
+    ("contact", "target", "leg"),
+    [
+        ("Contact: <sip:asterisk@192.0.2.5:5062>", "sip:1002@192.0.2.5:5062", ""),
+        ("m: <sip:192.0.2.5>", "sip:1002@192.0.2.5", ""),
+        ("Contact: <sip:x@[2001:db8::5]:5062;ob>", "sip:1002@[2001:db8::5]:5062", ""),
+        (
+            "Contact: <sip:x@192.0.2.5;transport=tcp;alias=192.0.2.5~40000~2>",
+            "sip:1002@192.0.2.5",
+            ";transport=tcp;alias=192.0.2.5~40000~2",
+        ),
+        ("Contact: damaged", "sip:1002@pbx.example", ""),
+    ],
+)
+def test_a_trunks_numbers_are_where_its_call_came_from(contact: str, target: str, leg: str) -> None:
+    out = way(contact)
+    assert out.trunk
+    assert (out.target("1002"), out.leg("1002")) == (target, target + leg)
+
+
+def test_a_phone_has_no_numbers_of_its_own() -> None:
+    out = way("Contact: <sip:1001@192.0.2.77>", trunk="")
+    assert (out.trunk, out.target("1002")) == (False, "sip:1002@vm.example")
+
+
+def test_junk_is_called_at_home() -> None:
+    assert way_out("junk", "pbx", "vm.example", dial).target("1002") == "sip:1002@vm.example"
+
+
+def test_a_number_cannot_change_the_rest_of_the_uri() -> None:
+    assert way("Contact: <sip:192.0.2.5>").target("10#2;x@y?z") == "sip:10%232%3Bx%40y%3Fz@192.0.2.5"
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [(200, "done"), (202, "done"), (486, "busy"), (600, "busy"), (408, "no answer"), (480, "no answer"),
+     (487, "no answer"), (403, "refused"), (404, "refused"), (503, "refused"), (603, "refused")],
+)  # fmt: skip
+def test_what_a_final_status_says_to_a_caller(code: int, said: str) -> None:
+    assert outcome(code) is Transferred(said)
