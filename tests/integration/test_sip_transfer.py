@@ -133,7 +133,7 @@ async def test_who_answers_is_joined_and_the_pbx_is_asked_to_take_both_over(
     dialog = await dialled(pbx, pool, "connect-1002")
     invite, phone = await leg(edge, pool)
     assert invite.uri == uri_of(pbx.contact).replace("asterisk", "1002")
-    assert invite.get("X-VM-Ring") == "1"
+    assert invite.get("X-VM-Ring") == "trunk"
     assert "asterisk@" in invite.get("From")
     refer = await asked(pbx, "REFER", 202, pool)
     assert phone.call_id.replace("@", "%40") in refer.get("Refer-To") or phone.call_id in refer.get(
