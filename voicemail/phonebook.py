@@ -40,14 +40,6 @@ class Phonebook:
             self._all = (self._clock(), await self._users.all())
         return self._all[1]
 
-    async def find(self, number: str) -> User | None:
-        """The user with this number; None when there is none, or nobody can tell."""
-        return (await self.find_first((number,))).get(number)
-
-    async def find_first(self, numbers: Iterable[str], within: float = WITHIN) -> dict[str, User | None]:
-        """As `look_up`, without saying whether the store is away."""
-        return dict((await self.look_up(numbers, within=within)).found)
-
     async def look_up(
         self, numbers: Iterable[str], also: Iterable[str] = (), within: float = WITHIN
     ) -> "LookedUp":

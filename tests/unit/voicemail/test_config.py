@@ -22,6 +22,7 @@ def test_the_commented_trunk_of_the_example_is_valid():
     start = lines.index("[[trunk]]")
     trunk = parse(SMALL + "\n".join(lines[start : lines.index("[store]")])).trunk[0]
     assert trunk.lamp_headers == {"X-VM-Mailbox": "{extension}"}
+    assert (trunk.redirecting, trunk.trust_identity) == ("first", False)
 
 
 @pytest.mark.parametrize(
@@ -35,6 +36,10 @@ def test_the_commented_trunk_of_the_example_is_valid():
         (
             SMALL + "[[trunk]]\nname='a'\naddresses=['::1']\n[[trunk]]\nname='b'\nadress=[]\n",
             "line 10: trunk.1.adress",
+        ),
+        (
+            SMALL + "[[trunk]]\nname='a'\naddresses=['::1']\nredirecting='middle'\n",
+            "line 8: trunk.0.redirecting",
         ),
         ("[node]\nname = 'x'\naddress = '::1'\n", "line 1: node.directory: it is missing"),
         ("[node\n", "line 1"),

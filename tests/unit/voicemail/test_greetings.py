@@ -9,7 +9,7 @@ import pytest
 
 from sip import wav
 from store.memory import MemoryStore
-from store.model import Greeting
+from store.model import Greeting, setting_id
 from tests.fakes.desk import ANNA
 from voicemail.greetings import Greetings
 
@@ -51,6 +51,17 @@ async def test_a_greeting_is_fetched_once_until_it_changes(store: Counting, tmp_
     await store.users.set_greeting(ANNA.id, TWO)
     assert [await heard(greetings), await heard(greetings), store.sent] == [TWO, TWO, 2]
     assert len(list(tmp_path.iterdir())) == 1
+
+
+async def test_each_kind_is_a_recording_of_its_own(store: Counting, tmp_path: Path) -> None:
+    greetings, handler = Greetings(store.users, tmp_path), setting_id("handler", "sales")
+    await store.users.set_greeting(ANNA.id, TWO, "name")
+    await store.users.set_greeting(handler, TWO, "closed")
+    assert await heard(greetings) == ONE
+    for owner, kind in ((ANNA.id, "name"), (handler, "closed")):
+        path = await greetings.of(owner, kind)
+        assert path and path.read_bytes() == TWO
+    assert await greetings.of(handler) is None
 
 
 async def test_a_greeting_that_was_taken_away_is_gone(store: Counting, tmp_path: Path) -> None:
