@@ -28,8 +28,11 @@ async def mailbox_host(look: Lookup, place: Mailbox, caller: Caller) -> Host:
     if place.user is None:
         return stranger_host(look.desk, place)
     user, policies = place.user, look.desk.policies
-    options, switches, size = await asyncio.gather(
-        policies.options(user.id, look.within), look.switches(user.id), look.size(user.id)
+    options, switches, size, room = await asyncio.gather(
+        policies.options(user.id, look.within),
+        look.switches(user.id),
+        look.size(user.id),
+        look.desk.delivery.has_room(),
     )
     cos = await policies.get(ClassOfService, options.cos) or ClassOfService()
     greeted = await look.greeted(
@@ -41,7 +44,7 @@ async def mailbox_host(look: Lookup, place: Mailbox, caller: Caller) -> Host:
         internal=caller.internal,
     )
     box = letterbox(look.desk, place.extension, user, cos, size)
-    takes = greeted.switch.after.go is Go.TAKE_MESSAGE and not box.full
+    takes = greeted.switch.after.go is Go.TAKE_MESSAGE and room and not box.full
     return Host(
         words=(greeted.recording,) if greeted.recording else words(look.desk, place, greeted, takes),
         switch=greeted.switch,

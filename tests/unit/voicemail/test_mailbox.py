@@ -220,6 +220,12 @@ async def test_a_full_mailbox_says_so_before_the_tone(home: House) -> None:
     assert (await talk(home, TO_ANNA, LEAVES)).heard == [*SYSTEM, "tone"]
 
 
+async def test_on_a_full_disk_no_message_is_asked_for(home: House) -> None:
+    home.delivery.rules = replace(home.delivery.rules, least_free=2**62)
+    call = await talk(home, TO_ANNA)
+    assert call.heard == [*NAMES, "default_greeting_no_message", "cannot_record_now", "goodbye"]
+
+
 async def test_what_callers_may_do_is_the_owners_class_of_service(home: House) -> None:
     await home.desk().policies.put("default", ClassOfService(callers_may_mark_urgent=False))
     await home.desk().policies.put("boss", ClassOfService(longest_from_outside=20.0))
