@@ -13,24 +13,23 @@ SPECIAL = str.maketrans(
 UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
-def keys_of(name: str) -> str:
-    """The keys of a name as people write it: last name, then the others. "" for one without Latin letters."""
-    *first, last = name.split() or [""]
-    return _keys(" ".join((last, *first)))
-
-
 @lru_cache(maxsize=50_000)  # of 20,000 users: 0.15 s the first time, 10 ms later
-def spellings(name: str) -> tuple[str, ...]:
-    """`keys_of`, and with "ü" spelled as "ue", as Germans do."""
+def keys_of(name: str) -> tuple[str, ...]:
+    """The keys of a name as people spell it, last name first; "ü" as "u", then as "ue". () for one without
+    Latin letters."""
     plain = unicodedata.normalize("NFC", name.casefold())
-    return tuple(dict.fromkeys((keys_of(plain), keys_of(plain.translate(UMLAUTS)))))
+    ways = (_keys(_last_first(plain)), _keys(_last_first(plain.translate(UMLAUTS))))
+    return tuple(dict.fromkeys(filter(None, ways)))
 
 
-def matches(keys: str, users: Sequence[User]) -> Sequence[User]:
+def matches(keys: str, users: Sequence[User]) -> list[User]:
     """The users whose name begins with these keys, in the order given. None for no keys."""
-    if not keys:
-        return ()
-    return [user for user in users if any(each.startswith(keys) for each in spellings(user.name))]
+    return [user for user in users if keys and any(each.startswith(keys) for each in keys_of(user.name))]
+
+
+def _last_first(name: str) -> str:
+    *first, last = name.split() or [""]
+    return " ".join((last, *first))
 
 
 def _keys(text: str) -> str:

@@ -9,17 +9,17 @@ from voicemail.names import keys_of, matches
 @pytest.mark.parametrize(
     ("name", "keys"),
     [
-        ("Anna Berg", "23742662"),
-        ("anna maria  BERG", "2374" + "2662" + "62742"),
-        ("Cher", "2437"),
-        ("Jürgen Müller", "685537" + "587436"),
-        ("Zoë O'Brien-Łuk", "6274" + "36585" + "963"),
-        ("Weiß", "93477"),
-        ("李雷", ""),
-        ("", ""),
+        ("Anna Berg", ("23742662",)),
+        ("anna maria  BERG", ("2374" + "2662" + "62742",)),
+        ("Cher", ("2437",)),
+        ("Jürgen Müller", ("685537" + "587436", "6835537" + "5837436")),
+        ("Zoë O'Brien-Łuk", ("6274" + "36585" + "963",)),
+        ("Weiß", ("93477",)),
+        ("李雷", ()),
+        ("", ()),
     ],
 )
-def test_a_name_is_spelled_last_name_first_without_accents(name: str, keys: str) -> None:
+def test_a_name_is_spelled_last_name_first_without_accents(name: str, keys: tuple[str, ...]) -> None:
     assert keys_of(name) == keys
 
 
@@ -30,4 +30,4 @@ def test_names_are_found_by_how_they_begin_and_umlauts_in_both_spellings() -> No
     )
     assert matches("6855", (anna, ben, cees)) == [anna, ben]
     assert matches("68355372", (anna, ben, cees)) == [anna]
-    assert list(matches("", (anna, ben, cees))) == []
+    assert matches("", (anna, ben, cees)) == []
