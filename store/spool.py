@@ -61,6 +61,8 @@ class SpoolEntry:
     """What the message carries (store/notes.py)."""
     held: bool = False
     """Its author has not sent it, and does not want it sent by itself: what a crash leaves is dropped."""
+    forwards: UUID | None = None
+    """The message whose sound follows behind this one's; then this one may be empty."""
 
 
 class Spool:
@@ -232,6 +234,7 @@ def _parsed(text: bytes) -> SpoolEntry:
     values["id"] = UUID(str(values["id"]))
     values["recorded"] = datetime.fromisoformat(values["recorded"])
     values["mailbox_id"] = UUID(str(values["mailbox_id"])) if values["mailbox_id"] else None
+    values["forwards"] = UUID(str(values["forwards"])) if values.get("forwards") else None
     values["addressees"] = tuple(values.get("addressees", ()))
     return SpoolEntry(**values)
 

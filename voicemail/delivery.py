@@ -23,8 +23,8 @@ from sip import room, wav
 from sip.errors import BadSound
 from store.api import Store
 from store.errors import Unavailable
-from store.model import NewMessage, User
 from store.spool import Spool, SpoolEntry
+from voicemail import postroom
 
 log = structlog.get_logger()
 
@@ -174,20 +174,18 @@ class Delivery:
         except BadSound as error:
             log.error("ALARM recording set aside: it holds no audio", why=str(error), **_told(entry))
             return await asyncio.to_thread(self._spool.set_aside, entry.id)
-        if (entry.seconds or 0.0) < self.rules.shortest:
+        if entry.held:
+            log.info("recording dropped: its author had not sent it", **_told(entry))
+            return await asyncio.to_thread(self._spool.remove, entry.id)
+        if (entry.seconds or 0.0) < self.rules.shortest and not entry.forwards:
             log.info("recording dropped: too short", **_told(entry))
             return await asyncio.to_thread(self._spool.remove, entry.id)
-        mailbox = entry.mailbox_id or await self._mailbox(entry.extension)
-        if mailbox is None:
-            log.error("ALARM message set aside: nobody has this extension", **_told(entry))
+        kept = await postroom.post(self._store, entry, audio, self._wait)
+        if kept is None:
+            log.error("ALARM message set aside: there is nobody to get it", **_told(entry))
             return await asyncio.to_thread(self._spool.set_aside, entry.id)
-        kept = await self._store.messages.deposit(_message(entry, mailbox), audio, wait=self._wait)
         await asyncio.to_thread(self._spool.remove, entry.id, durable=False)
         log.info("message deposited", copies=kept.copies, repeated=kept.repeated, **_told(entry))
-
-    async def _mailbox(self, extension: str) -> UUID | None:
-        user: User | None = await self._store.users.by_extension(extension)
-        return user.id if user else None
 
     def _postpone(self, entry: SpoolEntry) -> None:
         self._waiting[entry.id] = entry
@@ -249,20 +247,6 @@ def _join(first: Path, second: Path) -> float:
         os.fsync(out.fileno())
     part.replace(first)
     return wav.parse(whole).seconds
-
-
-def _message(entry: SpoolEntry, mailbox: UUID) -> NewMessage:
-    return NewMessage(
-        id=entry.id,
-        mailbox_id=mailbox,
-        caller=entry.caller,
-        caller_name=entry.caller_name,
-        recorded=entry.recorded,
-        seconds=entry.seconds or 0.0,
-        urgent=entry.urgent,
-        cut_off=not entry.complete,
-        call_id=entry.call_id,
-    )
 
 
 def _told(entry: SpoolEntry) -> dict[str, Any]:

@@ -1,0 +1,187 @@
+"""What becomes of a recording from the spool: into whose mailboxes it goes, and who is told if it cannot.
+
+Every step may be repeated after a crash: ids are made of the recording's, so nothing comes twice. Nothing
+here waits longer than the store; one that is away raises Unavailable, and the recording stays in the spool.
+
+A user who is told that something was not delivered is certainly its sender (signed in, or identified by the
+edge); an outside caller's words go to the Undeliverable list instead, and never back to a number that
+anybody could have claimed. For the same reason a full mailbox takes outside callers' messages that are
+on their way: the caller was told before the tone, if he could be.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from uuid import UUID, uuid5
+
+import structlog
+
+from sip import wav
+from sip.errors import BadSound
+from store.api import Store
+from store.errors import NotFound
+from store.model import SYSTEM, Deposit, Envelope, MessageKind, NewMessage, Part, User, copy_id
+from store.notes import envelope_of
+from store.spool import SpoolEntry
+from voicemail.policy.book import OPTIONS, parsed
+from voicemail.policy.builtin import BUILT_IN
+from voicemail.policy.model import ClassOfService, Members, Undeliverable, UserOptions
+from voicemail.policy.quota import QuotaState, state
+from voicemail.recipients import UNDELIVERABLE, Expanded, Plan, expand, plan
+
+log = structlog.get_logger()
+
+MANY = 20
+"""Extensions from which on all users are read instead of each."""
+GONE, FULL = "gone", "full"
+"""`Envelope.why` of a non-delivery: one of them, or both joined by a comma."""
+
+
+async def post(store: Store, entry: SpoolEntry, audio: bytes, wait: float) -> Deposit | None:
+    """Deposit it wherever it belongs. None when there is nobody at all to get it. Raises store errors."""
+    message = _message(entry)
+    if entry.forwards:
+        message, audio = await _with_forwarded(store, message, audio, entry.forwards)
+    if message.envelope.kind is MessageKind.BROADCAST:
+        return await store.messages.deposit(replace(message, mailbox_id=SYSTEM), audio, wait=wait)
+    if not entry.addressees:
+        mailbox = entry.mailbox_id or await _mailbox(store, entry.extension)
+        if mailbox:
+            return await store.messages.deposit(replace(message, mailbox_id=mailbox), audio, wait=wait)
+        return await _to_undeliverable(store, message, audio, wait)
+    return await _to_all(store, entry, message, audio, wait)
+
+
+async def planned(store: Store, addressees: Sequence[str]) -> Plan:
+    """Whose mailboxes these addressees are, now. Raises Unavailable."""
+    lists = {each.name: parsed(Members, each) for each in await store.settings.all(Members.KIND)}
+    members: dict[str, Sequence[str]] = {name: each.members for name, each in lists.items() if each}
+    last = await store.settings.get(Undeliverable.KIND, "default")
+    members[UNDELIVERABLE] = ((last and parsed(Undeliverable, last)) or Undeliverable()).members
+    expanded = expand(addressees, members)
+    return plan(expanded, await _found(store, expanded))
+
+
+async def _found(store: Store, expanded: Expanded) -> Mapping[str, UUID | None]:
+    everybody = await store.users.all() if len(expanded.extensions) > MANY else ()
+    found: dict[str, UUID | None] = {user.extension: user.id for user in everybody}
+    for extension in expanded.extensions:
+        if extension not in found:
+            found[extension] = await _mailbox(store, extension)
+    return found
+
+
+async def _mailbox(store: Store, extension: str) -> UUID | None:
+    user: User | None = await store.users.by_extension(extension)
+    return user.id if user else None
+
+
+async def _to_all(
+    store: Store, entry: SpoolEntry, message: NewMessage, audio: bytes, wait: float
+) -> Deposit | None:
+    to, sender = await planned(store, entry.addressees), message.envelope.sender
+    author = await store.users.get(sender) if sender else None
+    full = await _full(store, message, to.mailboxes) if author else ()
+    taking = [box for box in to.mailboxes if box not in full]
+    kept = await store.messages.send(message, taking, audio, wait=wait) if taking else None
+    if author and (to.gone or full):
+        told = await _tell(store, author, message, audio, to.gone, full)
+        kept = kept or told
+    return kept or await _to_undeliverable(store, message, audio, wait)
+
+
+async def _to_undeliverable(store: Store, message: NewMessage, audio: bytes, wait: float) -> Deposit | None:
+    """To those who get what nobody else can; None when nobody does."""
+    boxes = (await planned(store, (UNDELIVERABLE,))).mailboxes
+    if not boxes:
+        return None
+    log.warning("message sent to the undeliverable list", message_id=str(message.id), copies=len(boxes))
+    return await store.messages.send(message, boxes, audio, wait=wait)
+
+
+async def _full(store: Store, message: NewMessage, mailboxes: Sequence[UUID]) -> tuple[UUID, ...]:
+    """Those that take no more, and have not got this one in an earlier try."""
+    classes: dict[str, ClassOfService] = dict(BUILT_IN[ClassOfService])
+    for setting in await store.settings.all(ClassOfService.KIND):
+        classes[setting.name] = parsed(ClassOfService, setting) or ClassOfService()
+    limits = [each.quota.no_receive for each in classes.values() if each.quota.no_receive]
+    full = []
+    for box in mailboxes:
+        size = await store.messages.size(box)
+        if not limits or size < min(limits) or not await _refused(store, box, size, classes):
+            continue
+        if not await store.messages.get(copy_id(message.id, box)):
+            full.append(box)
+    return tuple(full)
+
+
+async def _refused(store: Store, box: UUID, size: int, classes: Mapping[str, ClassOfService]) -> bool:
+    kept = await store.settings.get(UserOptions.KIND, OPTIONS, box)
+    options = (kept and parsed(UserOptions, kept)) or UserOptions()
+    quota = classes.get(options.cos, ClassOfService()).quota
+    return state(quota, size) is QuotaState.NO_RECEIVE
+
+
+async def _tell(
+    store: Store, author: User, message: NewMessage, audio: bytes, gone: Sequence[str], full: Sequence[UUID]
+) -> Deposit:
+    """A non-delivery to the author: who did not get it, why, and what had been said."""
+    users = [await store.users.get(box) for box in full]
+    missed = (*gone, *(user.extension for user in users if user))
+    why = ", ".join(word for word, those in ((GONE, gone), (FULL, full)) if those)
+    log.warning("message not delivered to all", message_id=str(message.id), missed=missed, why=why)
+    envelope = Envelope(
+        MessageKind.NON_DELIVERY,
+        recipients=missed,
+        about=message.id,
+        why=why,
+        private=message.envelope.private,
+        secure=message.envelope.secure,
+    )
+    report = replace(
+        message, id=uuid5(message.id, "non-delivery"), mailbox_id=author.id, envelope=envelope, urgent=False
+    )
+    return await store.messages.deposit(report, audio)
+
+
+async def _with_forwarded(
+    store: Store, message: NewMessage, audio: bytes, forwarded: UUID
+) -> tuple[NewMessage, bytes]:
+    """The introduction, if there is one, and the message behind it. One that is gone leaves what is said."""
+    envelope = message.envelope
+    spoken = (Part(message.seconds, envelope.sender, message.caller, message.recorded),) if audio else ()
+    try:
+        old, sound = await store.messages.get(forwarded), await store.messages.audio(forwarded)
+        whole = wav.join(wav.parse(each) for each in (audio, sound) if each)
+    except (NotFound, BadSound):
+        old, whole = None, audio
+    if not old:
+        log.error("a message to be forwarded is gone", message_id=str(message.id), forwarded=str(forwarded))
+        return message, audio or wav.file_ulaw(wav.SILENCE * wav.PLAYABLE)
+    own = (Part(old.seconds, old.envelope.sender, old.caller, old.recorded),)
+    parts = (*spoken, *(old.envelope.parts or own))
+    seconds = message.seconds + old.seconds
+    return replace(message, seconds=seconds, envelope=replace(envelope, parts=parts)), whole
+
+
+def _message(entry: SpoolEntry) -> NewMessage:
+    return NewMessage(
+        id=entry.id,
+        mailbox_id=SYSTEM,
+        caller=entry.caller,
+        caller_name=entry.caller_name,
+        recorded=entry.recorded,
+        seconds=entry.seconds or 0.0,
+        urgent=entry.urgent,
+        cut_off=not entry.complete,
+        call_id=entry.call_id,
+        envelope=_envelope(entry),
+    )
+
+
+def _envelope(entry: SpoolEntry) -> Envelope:
+    """What cannot be read must not keep the message out: it is delivered, and goes no further from there."""
+    try:
+        return envelope_of(entry.envelope)
+    except ValueError as error:
+        log.error("envelope cannot be read", message_id=str(entry.id), why=str(error))
+        return Envelope(private=True, secure=True)
