@@ -19,7 +19,7 @@ from importlib import resources
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from sip import accounts, digest
+from sip import digest
 from sip.errors import EdgeFailed
 
 LAMP_DOMAIN = "lamps.invalid"
@@ -189,7 +189,6 @@ def write(settings: EdgeSettings, run_directory: Path) -> None:
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(text)
         fresh.rename(run_directory / name)
-    accounts.ensure(run_directory)
 
 
 def argv(run_directory: Path, memory: int = 64) -> list[str]:

@@ -87,7 +87,7 @@ class Node:
             lambda: self.crew["edge"].running,
         )
         runs = programs.of_node(
-            config, config_path, self.server, self.gate.write, lambda: self.database.ready
+            config, config_path, self.server, self.gate.prepare, lambda: self.database.ready
         )
         keepers = {program.name: Keeper(program, self._started(program)) for program in runs}
         self.crew = Crew(keepers, lambda: self.manager.status)

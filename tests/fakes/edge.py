@@ -12,6 +12,7 @@ from pathlib import Path
 from socket import SOCK_DGRAM, SOCK_STREAM, socket
 from typing import Self
 
+from sip import edge_tables
 from sip.edge import Address, EdgeSettings, Listen, Trunk, argv, presence_argv, write
 from sip.edge_control import EdgeControl
 from sip.errors import EdgeFailed
@@ -67,6 +68,8 @@ class RunningEdge:
 
     def start(self, name: str) -> None:
         """Start "edge" or "presence"."""
+        if name == "edge":
+            edge_tables.prepare(self.folder)
         command = argv(self.folder) if name == "edge" else presence_argv(self.folder)
         with open(self.folder / f"{name}.log", "ab") as out:
             self.processes[name] = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)

@@ -2,6 +2,7 @@
 floods do. Real Kamailio, parties in plain text."""
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -200,6 +201,16 @@ async def test_an_edge_that_starts_again_knows_accounts_and_finds_its_phones_wit
     await until(lambda: peer_answers(one), 8.0)
     await answered(scene, one, worker, phone, two)
     assert (await phone.register(one.where)).code == 200
+
+
+async def test_an_edge_that_is_stopped_in_order_knows_its_phones_again_without_a_peer(scene: Scene) -> None:
+    edge, worker = await house(scene)
+    phone = await phone_of(scene)
+    assert (await phone.register(edge.where)).code == 200
+    edge.stop("edge", signal.SIGTERM)
+    edge.start("edge")
+    await edge.ready()
+    await answered(scene, edge, worker, phone, edge)
 
 
 async def test_a_flood_of_registers_harms_no_call(scene: Scene) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 
 import structlog
 
-from sip import edge
+from sip import edge, edge_tables
 from sip.edge_control import EdgeControl
 from sip.errors import SipError
 from voicemail import programs
@@ -44,8 +44,13 @@ class Gate:
         """What is wanted has changed."""
         self._wake.set()
 
+    def prepare(self) -> None:
+        """The edge's files, before it is started. Blocks. Raises SipError, OSError."""
+        self.write()
+        edge_tables.prepare(self.config.run_directory)
+
     def write(self) -> None:
-        """The edge's files, before it is started. Blocks. Raises SipError."""
+        """Its settings; it may be running. Blocks. Raises SipError."""
         settings = programs.edge_settings(self.config, self.files, self.peer(), self.wanted())
         edge.write(settings, self.config.run_directory)
 

@@ -129,7 +129,7 @@ def test_files_are_readable_by_their_owner_only_and_nothing_else_is_left(tmp_pat
     for _ in range(2):
         write(BASIC, tmp_path)
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
-    assert modes == {name: 0o600 for name in render(BASIC, tmp_path)} | {"tables": 0o700}
+    assert modes == {name: 0o600 for name in render(BASIC, tmp_path)}
 
 
 def test_only_trunks_that_are_trusted_identify_callers() -> None:
