@@ -7,7 +7,7 @@ never ends for want of a policy.
 import asyncio
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 import structlog
@@ -36,19 +36,32 @@ class Policies:
         self._store, self._now = store, now
         self._read_at: datetime | None = None
         self._system: Mapping[tuple[str, str], Setting] = {}
+        self._read: dict[tuple[str, str], tuple[Setting, Any]] = {}
+        self._whole: dict[type[Policy], Mapping[str, Any]] = {}
         self._options: dict[UUID, UserOptions] = {}
 
     async def get(self, kind: type[P], name: str) -> P | None:
         """The system's policy of this name; None when there is none, not even built in."""
         await self._refresh()
         found = self._system.get((kind.KIND, name))
-        return (found and parsed(kind, found)) or BUILT_IN.get(kind, {}).get(name)
+        return (found and self._parsed(kind, found)) or BUILT_IN.get(kind, {}).get(name)
 
     async def all(self, kind: type[P]) -> Mapping[str, P]:
         """By name, built-in ones included."""
         await self._refresh()
-        own = {s.name: parsed(kind, s) for s in self._system.values() if s.kind == kind.KIND}
-        return {**BUILT_IN.get(kind, {}), **{name: each for name, each in own.items() if each}}
+        if kind not in self._whole:
+            own = {s.name: self._parsed(kind, s) for s in self._system.values() if s.kind == kind.KIND}
+            there = {name: each for name, each in own.items() if each}
+            self._whole[kind] = {**BUILT_IN.get(kind, {}), **there}
+        return self._whole[kind]
+
+    def _parsed(self, kind: type[P], setting: Setting) -> P | None:
+        """Each body is parsed once: a call may look through thousands of handlers."""
+        key = (setting.kind, setting.name)
+        if key not in self._read or self._read[key][0] != setting:
+            self._read[key] = (setting, parsed(kind, setting))
+        found: P | None = self._read[key][1]
+        return found
 
     async def of(self, kind: type[P], owner: UUID, within: float = WITHIN) -> Mapping[str, P]:
         """A user's own, by name, or a handler's (its setting's id). {} while the store is away."""
@@ -96,8 +109,13 @@ class Policies:
         except (StoreError, TimeoutError) as error:
             log.warning("policies cannot be looked up", why=str(error) or "no answer")
         else:
-            self._system = {(each.kind, each.name): each for each in found}
+            self._keep({(each.kind, each.name): each for each in found})
         self._read_at = now
+
+    def _keep(self, system: Mapping[tuple[str, str], Setting]) -> None:
+        if system != self._system:
+            self._system, self._whole = system, {}
+            self._read = {key: each for key, each in self._read.items() if key in system}
 
 
 def parsed(kind: type[P], setting: Setting) -> P | None:
