@@ -6,13 +6,14 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
 from sip import wav
 from sip.call import Transferred
 from sip.invite import Invite, Redirection
 from store.model import setting_id
-from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step
-from tests.fakes.desk import ANNA, PILOT, PIN, House, house
+from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step, at_every_moment
+from tests.fakes.desk import ANNA, BEN, PILOT, PIN, House, house
 from voicemail.policy.model import (
     Action,
     CallHandler,
@@ -164,6 +165,9 @@ async def test_messages_go_to_whoever_the_handler_names(home: House) -> None:
     call.on_sound = lambda sound: notes.extend(home.spool.left_behind()) if sound == "tone" else None
     await home.pilot().handle(call)
     assert [note.addressees for note in notes] == [("1002", "list:operator", "1001")]
+    for user in (ANNA, BEN):
+        (message,) = await home.messages(user)
+        assert message.caller == "+4930555"
 
 
 @pytest.mark.parametrize(
@@ -239,3 +243,21 @@ async def test_a_rule_that_leads_to_a_handler_which_is_gone_leads_to_the_opening
     action = Action(go=Go.HANDLER, target="gone")
     await put(home, "a", RoutingRule(table=Table.DIRECT, order=1, action=action))
     assert (await talk(home, TO_PILOT, "")).heard[:2] == list(WELCOME)
+
+
+async def test_hanging_up_anywhere_at_the_opening_greeting_breaks_nothing(home: House) -> None:
+    await put(home, "operator", CallHandler(messages_to=("1001",)))
+
+    async def run(call: ScriptedCall) -> None:
+        with capture_logs() as lines:
+            await home.pilot().handle(call)
+        assert call.ended
+        assert not [line for line in lines if line["log_level"] in ("error", "critical")]
+
+    moments = await at_every_moment(
+        lambda at: home.call(
+            Barges("9"), "99", Barges("5"), "", Barges("0"), "", 5.0, "#", invite=TO_PILOT, leaves_at=at
+        ),
+        run,
+    )
+    assert moments > 20
