@@ -18,7 +18,7 @@ def keys_of(name: str) -> tuple[str, ...]:
     """The keys of a name as people spell it, last name first; "ü" as "u", then as "ue". () for one without
     Latin letters."""
     plain = unicodedata.normalize("NFC", name.casefold())
-    ways = (_keys(_last_first(plain)), _keys(_last_first(plain.translate(UMLAUTS))))
+    ways = (spelled(_last_first(plain)), spelled(_last_first(plain.translate(UMLAUTS))))
     return tuple(dict.fromkeys(filter(None, ways)))
 
 
@@ -32,6 +32,7 @@ def _last_first(name: str) -> str:
     return " ".join((last, *first))
 
 
-def _keys(text: str) -> str:
+def spelled(text: str) -> str:
+    """The keys of a text as it stands; what no key has is left out."""
     folded = unicodedata.normalize("NFD", text.casefold().translate(SPECIAL)).translate(LETTERS)
     return "".join(sign for sign in folded if sign.isascii() and sign.isdigit())

@@ -41,6 +41,8 @@ class Letter:
         """Whether the guard sends it: false for an author who wants unsent messages discarded."""
         self.ended_by = ""
         """How the latest recording ended."""
+        self.stored = False
+        """Whether the store holds it, once the guard has been left; else it waits in the spool."""
         self.last_words: tuple[Sound, ...] = ()
         """What is to be said of it when the guard has been left: sent, or cancelled."""
 
@@ -54,7 +56,7 @@ class Letter:
             log.info("message discarded: it was not sent", message_id=str(self._draft.entry.id))
             return await self.cancel()
         if self._draft:
-            await self._desk.delivery.deliver(self._draft, complete=not self._cut_off)
+            self.stored = await self._desk.delivery.deliver(self._draft, complete=not self._cut_off)
             self.last_words = ("message_sent",)
 
     @property
@@ -66,6 +68,11 @@ class Letter:
     def sounds(self) -> tuple[Sound, ...]:
         """What has been recorded, to be played back."""
         return (self._draft.path,) if self._draft else ()
+
+    async def leave_blank(self) -> None:
+        """Begin without a recording: another message is passed on as it is (SpoolEntry.forwards)."""
+        draft = await self._desk.delivery.begin(self._note())
+        self._draft = await self._desk.delivery.change(draft, complete=True, seconds=0.0)
 
     async def record(self, *before: Sound) -> bool:
         """Play `before`, record. A recording that is long enough replaces the earlier one; one that is

@@ -96,7 +96,7 @@ async def test_a_users_message_waits_for_the_store_with_all_that_was_chosen(home
     home.store.state.away = False
     home.pauses.end()
     async with asyncio.timeout(10):
-        while home.delivery.waiting:
+        while home.delivery.waiting:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
     (message,) = await home.messages(BEN)
     assert (message.id, message.envelope) == (copy_id(entry.id, BEN.id), private)

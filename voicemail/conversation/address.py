@@ -1,0 +1,233 @@
+"""To whom: numbers, names spelled by keypad, system lists, private lists; heard again, and taken back."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from sip.call import Call, Sound
+from store.model import User, setting_id
+from voicemail.conversation.desk import Desk, reach
+from voicemail.conversation.menu import HELP, ROUNDS, Menu, choose
+from voicemail.names import matches, spelled
+from voicemail.policy.book import parsed
+from voicemail.policy.model import ClassOfService, Members, MenuStyle, PrivateList, UserOptions
+from voicemail.recipients import LIST
+
+MOST_DIGITS = 20
+MOST_LETTERS = 30
+OFFERED = 8
+"""Names that are read out; with more, more letters are asked for."""
+SECOND_POUND = 1.5
+"""Seconds within which a second pound follows the first one."""
+NAME = "name"
+"""Kind of the greeting that is a recorded name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Addressee:
+    """Somebody, or a list, as delivery understands it (recipients.py) and as it is spoken of."""
+
+    keys: tuple[str, ...]
+    sounds: tuple[Sound, ...]
+
+
+class Do(Enum):
+    """What can be done with the addressees there are."""
+
+    ADD = auto()
+    HEAR = auto()
+    REMOVE = auto()
+    GO_ON = auto()
+    CANCEL = auto()
+
+
+MORE = Menu(
+    help=("address_menu",),
+    brief=("address_brief",),
+    keys={"1": Do.ADD, "2": Do.HEAR, "3": Do.REMOVE, "#": Do.GO_ON, "*": Do.CANCEL},
+)
+REMOVE = Menu(help=("address_remove_menu",), keys={"1": Do.REMOVE, "#": Do.GO_ON, "*": Do.CANCEL}, wait=3.0)
+
+
+async def address(desk: Desk, call: Call, user: User) -> tuple[Addressee, ...]:
+    """Ask until the user goes on; () when he goes back, or says nothing. Raises HungUp, Unavailable."""
+    first = await find(desk, call, user)
+    if not first:
+        return ()
+    return await change(desk, call, user, (first,), *first.sounds, "address_added")
+
+
+async def change(
+    desk: Desk, call: Call, user: User, to: tuple[Addressee, ...], *said: Sound
+) -> tuple[Addressee, ...]:
+    """Add and remove until the user goes on, which needs somebody; () when he cancels or is silent."""
+    while (do := await choose(call, MORE, *said, style=desk.style)) not in (Do.CANCEL, None):
+        match do:
+            case Do.GO_ON if to:
+                return to
+            case Do.GO_ON:
+                said = ("address_nobody_yet",)
+            case Do.ADD:
+                more = await find(desk, call, user)
+                to = with_one(to, more) if more else to
+                said = (*more.sounds, "address_added") if more else ()
+            case Do.HEAR:
+                said = aloud(to)
+            case Do.REMOVE:
+                to = await _remove(call, to)
+                said = () if to else ("address_nobody_yet",)
+    return ()
+
+
+def with_one(to: tuple[Addressee, ...], more: Addressee) -> tuple[Addressee, ...]:
+    """Nobody twice."""
+    return to if more.keys in [each.keys for each in to] else (*to, more)
+
+
+def aloud(to: Sequence[Addressee]) -> tuple[Sound, ...]:
+    """All of them."""
+    return tuple(sound for each in to for sound in each.sounds) or ("address_nobody_yet",)
+
+
+def keys_of_all(to: Sequence[Addressee]) -> tuple[str, ...]:
+    """As delivery wants them, each once."""
+    return tuple(dict.fromkeys(key for each in to for key in each.keys))
+
+
+async def _remove(call: Call, to: tuple[Addressee, ...]) -> tuple[Addressee, ...]:
+    """Offer them one by one."""
+    for each in to:
+        match await choose(call, REMOVE, *each.sounds):
+            case Do.REMOVE:
+                await call.play(*each.sounds, "member_removed")
+                to = tuple(other for other in to if other != each)
+            case Do.GO_ON:
+                continue
+            case _:
+                break
+    return to
+
+
+async def find(desk: Desk, call: Call, user: User) -> Addressee | None:
+    """One of them, by number or name; `##` changes between both. None when the user goes back."""
+    by_name, said = False, tuple[Sound, ...]()
+    silent = wrong = 0
+    while silent < ROUNDS and wrong < 2 * ROUNDS:
+        key = await call.ask(*said, *_question(by_name, desk.style), keys="0123456789*#")
+        if key == "*":
+            return None
+        if key == "#":
+            toggles = await call.ask(keys="#", wait=SECOND_POUND) == "#"
+            by_name, said = by_name is not toggles, ()
+            silent += 1
+            continue
+        if key in ("", "?"):
+            silent, said = silent + 1, ("still_there",)
+            continue
+        rest = await call.digits(most=MOST_LETTERS if by_name else MOST_DIGITS)
+        if rest == "*":
+            return None
+        if key == HELP and not rest:
+            said, silent = _question(by_name, MenuStyle.FULL), silent + 1
+            continue
+        silent, wrong = 0, wrong + 1
+        found = await (_by_name if by_name else _by_number)(desk, call, user, key + rest)
+        if isinstance(found, Addressee):
+            return found
+        said = found
+    return None
+
+
+def _question(by_name: bool, style: MenuStyle) -> tuple[Sound, ...]:
+    question = "address_name" if by_name else "address_number"
+    return (question if style is MenuStyle.FULL else f"{question}_brief",)
+
+
+# ---- by number
+
+
+async def _by_number(desk: Desk, call: Call, user: User, number: str) -> Addressee | tuple[Sound, ...]:
+    """A user, a system list, a private list: the first that has it. Else what to say."""
+    if found := await reach(desk.store.users.by_extension(number)):
+        return Addressee((found.extension,), await spoken(desk, found))
+    if (lists := await _lists(desk, user)) is not None:
+        for name, each in lists.items():
+            if each.extension == number:
+                return await _of_list(desk, name, each)
+    elif any(each.extension == number for each in (await desk.policies.all(Members)).values()):
+        return ("not_allowed",)
+    private = await desk.policies.of(PrivateList, user.id)
+    mine = private.get(str(int(number))) if len(number) <= 2 else None
+    if mine is None:
+        return ("nobody_has_this_extension",)
+    if not mine.members:
+        return ("list_is_empty",)
+    audio = await reach(desk.store.users.greeting(user.id, f"list {int(number)}"))
+    numbered: tuple[Sound, ...] = ("private_list", *desk.words.number(int(number)))
+    return Addressee(mine.members, (await desk.sounds.file(audio),) if audio else numbered)
+
+
+async def spoken(desk: Desk, user: User) -> tuple[Sound, ...]:
+    """By recorded name, else digit by digit."""
+    audio = await reach(desk.store.users.greeting(user.id, NAME))
+    return (await desk.sounds.file(audio),) if audio else desk.words.digits(user.extension)
+
+
+async def _lists(desk: Desk, user: User) -> dict[str, Members] | None:
+    """The system's lists; None when the user may not send to them."""
+    cos = await class_of(desk, user)
+    return dict(await desk.policies.all(Members)) if cos.may_send_to_lists else None
+
+
+async def class_of(desk: Desk, user: User) -> ClassOfService:
+    """What a user may do."""
+    options = await desk.policies.options(user.id)
+    return await desk.policies.get(ClassOfService, options.cos) or ClassOfService()
+
+
+async def _of_list(desk: Desk, name: str, members: Members) -> Addressee:
+    audio = await reach(desk.store.users.greeting(setting_id(Members.KIND, name), NAME))
+    digits = desk.words.digits(members.extension)
+    sounds: tuple[Sound, ...] = (await desk.sounds.file(audio),) if audio else digits
+    return Addressee((LIST + name,), sounds or ("distribution_list",))
+
+
+# ---- by name
+
+
+async def _by_name(desk: Desk, call: Call, user: User, keys: str) -> Addressee | tuple[Sound, ...]:
+    """The one that the user means, among those whose names begin so. Else what to say."""
+    found: list[User | str] = list(matches(keys, await _listed(desk)))
+    lists = await _lists(desk, user) or {}
+    found += [name for name, each in lists.items() if spelled(each.display_name or name).startswith(keys)]
+    if not found:
+        return ("directory_nobody",)
+    if len(found) > OFFERED:
+        return ("directory_spell_more",)
+    offered = [await _named(desk, each, lists) for each in found]
+    return await _one_of(desk, call, offered)
+
+
+async def _named(desk: Desk, found: User | str, lists: dict[str, Members]) -> Addressee:
+    if isinstance(found, str):
+        return await _of_list(desk, found, lists[found])
+    return Addressee((found.extension,), await spoken(desk, found))
+
+
+async def _listed(desk: Desk) -> list[User]:
+    settings = await reach(desk.store.settings.owned(UserOptions.KIND))
+    options = {each.owner: parsed(UserOptions, each) for each in settings}
+    hidden = {owner for owner, each in options.items() if each and not each.listed}
+    return [each for each in await reach(desk.store.users.all()) if each.name and each.id not in hidden]
+
+
+async def _one_of(desk: Desk, call: Call, offered: Sequence[Addressee]) -> Addressee | tuple[Sound, ...]:
+    if len(offered) == 1:
+        return offered[0]
+    said: tuple[Sound, ...] = ()
+    for place, each in enumerate(offered, 1):
+        said += ("directory_for", *each.sounds, "directory_press", *desk.words.number(place))
+    rows = {str(place): each for place, each in enumerate(offered, 1)}
+    back: dict[str, Addressee | None] = {**rows, "*": None}
+    chosen = await choose(call, Menu(help=said, keys=back))
+    return chosen or ()
