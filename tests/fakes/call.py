@@ -17,11 +17,14 @@ from sip import wav
 from sip.call import HungUp, Recording, RecordLimits, Sound, Transferred
 from sip.invite import Invite
 from voicemail.prompts import SHIPPED, catalogue
+from voicemail.words import LANGUAGES
 
 FILE = "FILE"
 """Any sound that is no prompt: a message, a greeting."""
-CATALOGUE = catalogue(SHIPPED / "en")
-PROMPTS = {*CATALOGUE["tones"], *CATALOGUE["speech"]}
+PROMPTS = {
+    language: {name for table in catalogue(SHIPPED / language).values() for name in table}
+    for language in LANGUAGES
+}
 START = datetime(2026, 3, 4, 15, 5, tzinfo=UTC)
 
 
@@ -113,7 +116,8 @@ class ScriptedCall:
 
     def _hear(self, sound: Sound) -> float:
         self._moment()
-        assert isinstance(sound, Path) or sound in PROMPTS, f"there is no prompt {sound}"
+        there = isinstance(sound, Path) or sound in PROMPTS[self.language]
+        assert there, f"there is no prompt {sound} in {self.language}"
         length = 1.0
         if isinstance(sound, Path):
             length = wav.seconds(sound)

@@ -14,13 +14,14 @@ from sip.call import RecordLimits
 from sip.invite import Invite
 from store.ids import uuid7
 from store.memory import MemoryStore
-from store.model import Folder, Message, NewMessage, User
+from store.model import Folder, Message, NewMessage, Setting, User
 from store.spool import Spool
 from tests.fakes.call import START, Clock, ScriptedCall, Step
 from voicemail.conversation.desk import Desk, Sounds
 from voicemail.delivery import Delivery, Rules
 from voicemail.pilot import Pilot, PilotSettings
-from voicemail.policy.book import Policies
+from voicemail.policy.book import OPTIONS, Policies
+from voicemail.policy.model import UserOptions
 
 PIN = "839204"
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
@@ -29,6 +30,8 @@ PIN_HASH = CHEAP.hash(PIN)
 ANNA = User(id=uuid4(), extension="1001", name="Anna", pin_hash=PIN_HASH)
 BEN = User(id=uuid4(), extension="1002", name="Ben", pin_hash=PIN_HASH)
 PILOT = "5000"
+READY = UserOptions(enrolled=True)
+"""Of users who have been there before."""
 
 
 class Pauses:
@@ -108,6 +111,7 @@ async def house(folder: Path, *users: User) -> AsyncIterator[House]:
     store.state.now = clock.now
     for user in users or (ANNA, BEN):
         await store.users.add(user)
+        await store.settings.put(Setting(UserOptions.KIND, OPTIONS, READY.model_dump_json(), user.id))
     async with Delivery(store, spool, Rules(least_free=1), sleep=pauses) as delivery:
         yield House(folder, store, spool, delivery, clock, pauses)
     spool.close()

@@ -1,40 +1,79 @@
 """What a user hears after signing in: how many messages there are, then what can be done."""
 
+from collections.abc import Sequence
 from enum import Enum, auto
 
 from sip.call import Call
-from store.model import Counts, Folder, User
+from store.model import Counts, Folder, Message, MessageKind, User
 from voicemail.conversation.desk import Desk, reach
+from voicemail.conversation.find_message import find_message
 from voicemail.conversation.hear_messages import hear_messages
 from voicemail.conversation.menu import Menu, choose
+from voicemail.conversation.send_message import send_message
+from voicemail.conversation.setup import setup
 from voicemail.words import Words
+
+REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY)
 
 
 class Do(Enum):
-    """Rows of the main menu that are built (functions.md section 3 has all)."""
+    """Rows of the main menu (functions.md section 3)."""
 
     NEW = auto()
+    SEND = auto()
     SAVED = auto()
+    DELETED = auto()
+    SETUP = auto()
+    FIND = auto()
     EXIT = auto()
 
 
-MAIN = Menu(help=("main_menu",), keys={"1": Do.NEW, "3": Do.SAVED, "*": Do.EXIT})
+MAIN = Menu(
+    help=("main_menu",),
+    brief=("main_menu_brief",),
+    keys={
+        "1": Do.NEW,
+        "2": Do.SEND,
+        "3": Do.SAVED,
+        "31": Do.SAVED,
+        "32": Do.DELETED,
+        "4": Do.SETUP,
+        "5": Do.FIND,
+        "*": Do.EXIT,
+    },
+)
+FOLDERS = {Do.NEW: Folder.NEW, Do.SAVED: Folder.SAVED, Do.DELETED: Folder.DELETED}
 
 
 async def main_menu(desk: Desk, call: Call, user: User) -> None:
     """Say what is there, then offer it until the user leaves or says nothing more."""
-    said = counted(desk.words, await reach(desk.store.messages.counts(user.id)))
-    while (do := await choose(call, MAIN, *said)) not in (Do.EXIT, None):
-        await hear_messages(desk, call, user, Folder.NEW if do is Do.NEW else Folder.SAVED)
+    new = await reach(desk.store.messages.listing(user.id, Folder.NEW))
+    said = counted(desk.words, await reach(desk.store.messages.counts(user.id)), reports(new))
+    while (do := await choose(call, MAIN, *said, style=desk.style)) not in (Do.EXIT, None):
         said = ()
+        match do:
+            case Do.SEND:
+                await send_message(desk, call, user)
+            case Do.SETUP:
+                desk = await setup(desk, call, user)
+            case Do.FIND:
+                await find_message(desk, call, user)
+            case Do.NEW | Do.SAVED | Do.DELETED:
+                await hear_messages(desk, call, user, FOLDERS[do])
     await call.play("goodbye")
 
 
-def counted(words: Words, counts: Counts) -> tuple[str, ...]:
+def reports(messages: Sequence[Message]) -> int:
+    """How many of them tell what became of a message that was sent."""
+    return sum(message.envelope.kind in REPORTS for message in messages)
+
+
+def counted(words: Words, counts: Counts, of_reports: int = 0) -> tuple[str, ...]:
     """ "You have" one urgent new message "and" two new messages "and" three saved messages."""
     kinds = (
         ("urgent_new_message", counts.new_urgent),
-        ("new_message", counts.new - counts.new_urgent),
+        ("new_message", counts.new - counts.new_urgent - of_reports),
+        ("new_receipt", of_reports),
         ("saved_message", counts.old),
     )
     parts = [words.count(noun, number) for noun, number in kinds if number > 0]

@@ -1,4 +1,4 @@
-"""Asking for a key. What a menu offers is data: rows of (key, action)."""
+"""Asking for a key. What a menu offers is data: rows of (key, action); a key may be a sequence, as 42."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,6 +12,8 @@ Action = TypeVar("Action")
 HELP = "0"
 ROUNDS = 3
 """How often a silent caller is asked before the menu gives up."""
+BETWEEN = 1.5
+"""Seconds between the keys of a sequence."""
 WRONG = 10
 """Wrong keys in a row after which nobody is believed to be there: machines press keys, too."""
 
@@ -28,8 +30,13 @@ class Menu(Generic[Action]):
 
     @property
     def offered(self) -> str:
-        """The keys of `keys`, and 0."""
-        return "".join(self.keys) + HELP
+        """The first keys of `keys`, and 0."""
+        return "".join(dict.fromkeys(key[0] for key in self.keys)) + HELP
+
+    def more(self, pressed: str) -> str:
+        """The keys that may follow what was pressed."""
+        longer = (key for key in self.keys if key.startswith(pressed) and key != pressed)
+        return "".join(dict.fromkeys(key[len(pressed)] for key in longer))
 
     def opening(self, style: MenuStyle) -> tuple[Sound, ...]:
         """What is said first."""
@@ -51,9 +58,19 @@ async def choose(
             case "":
                 silent += 1
                 said = ("still_there", *menu.help)
-            case key if key in menu.keys:
-                return menu.keys[key]
+            case key if (whole := await finished(call, menu, key)) in menu.keys:
+                return menu.keys[whole]
             case key:
                 silent, wrong = 0, wrong + 1
                 said = menu.help if key == HELP else ("invalid_key", *menu.help)
     return None
+
+
+async def finished(call: Call, menu: Menu[Action], key: str) -> str:
+    """The whole sequence that begins with a key: where longer ones begin so, the next key is waited for."""
+    while key and (more := menu.more(key)):
+        following = await call.ask(keys=more, wait=BETWEEN)
+        if not following:
+            break
+        key += following
+    return key

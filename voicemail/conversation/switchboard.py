@@ -29,9 +29,8 @@ from voicemail.conversation.host import (
 from voicemail.conversation.leave_message import leave_message
 from voicemail.conversation.lookup import AWAY, WITHIN, Lookup
 from voicemail.conversation.mailbox import mailbox_host
-from voicemail.conversation.main_menu import main_menu
-from voicemail.conversation.sign_in import sign_in
-from voicemail.conversation.transfer import put_through
+from voicemail.conversation.transfer import by_rule, put_through
+from voicemail.conversation.user_side import user_side
 from voicemail.greetings import Greetings
 from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.builtin import GOODBYE, OPENING
@@ -127,13 +126,7 @@ class Switchboard:
     async def _first_through(self, host: Host, place: Mailbox | Reception) -> Place:
         """To the host's own telephone. When nobody answers there, the greeting follows."""
         rule = host.transfer
-        done = await put_through(
-            self._call,
-            rule.number or host.number,
-            host.table,
-            supervised=rule.supervised,
-            ring=rule.ring_seconds,
-        )
+        done = await by_rule(self._call, rule, rule.number or host.number, host.table)
         if done is Transferred.DONE:
             return Over()
         if isinstance(place, Mailbox):
@@ -221,6 +214,5 @@ class Switchboard:
 
     async def _sign_in(self) -> None:
         await self._call.answer()
-        known = self._caller.identified or self._caller.hint
-        if user := await sign_in(self._desk, self._call, known):
-            await main_menu(self._desk, self._call, user)
+        certain, hint = self._caller.identified, self._caller.hint
+        await user_side(self._desk, self._call, certain or hint, certain is not None)

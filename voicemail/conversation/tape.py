@@ -1,46 +1,96 @@
-"""A message's audio, and how far it has been heard."""
+"""A message's audio, how far it has been heard, and how fast and loud it plays."""
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 from datetime import datetime
+
+import numpy as np
 
 from sip import wav
 from sip.call import Call
 from voicemail.conversation.desk import Sounds
+from voicemail.stretch import Samples, louder, stretched
+
+SPEEDS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
+VOLUMES = (0, 6, 12, -6)
+"""dB, in the order in which one key goes through them."""
 
 
 class Tape:
-    """Plays from where it stands. A call does not tell how far a sound has been played, so that is taken
-    from the clock: good to a few hundredths of a second, and kept inside the tape if the clock jumps."""
+    """Plays from where it stands to the next of its `stops`, or the end. A call does not tell how far a sound
+    has been played, so that is taken from the clock: good to a few hundredths of a second, and kept inside
+    the tape if the clock jumps. All times are those of the recording, whatever the speed."""
 
-    def __init__(self, audio: bytes, sounds: Sounds, now: Callable[[], datetime]) -> None:
-        """Raises BadSound."""
+    def __init__(
+        self,
+        audio: bytes,
+        sounds: Sounds,
+        now: Callable[[], datetime],
+        *,
+        speed: float = 1.0,
+        volume: int = 0,
+        stops: Sequence[float] = (),
+    ) -> None:
+        """`stops` are seconds from the beginning. Raises BadSound."""
         self._sound = wav.parse(audio)
         self._audio, self._sounds, self._now = audio, sounds, now
-        self._at = 0.0
+        self._stops = tuple(stop for stop in stops if 0 < stop < self._sound.seconds)
+        self.at = 0.0
+        """Seconds from the beginning."""
+        self.speed, self.volume = speed, volume
         self.heard = False
-        """Whether its end has been reached."""
+        """Whether its end has been reached by listening."""
+
+    @property
+    def ended(self) -> bool:
+        return self.at >= self._sound.seconds
+
+    @property
+    def part(self) -> int:
+        """Which stretch between stops it stands in, from 0."""
+        return sum(self.at >= stop for stop in self._stops)
 
     def restart(self) -> None:
-        self._at = 0.0
+        self.at = 0.0
 
-    def back(self, seconds: float) -> None:
-        self._at = max(0.0, self._at - seconds)
+    def wind(self, seconds: float) -> None:
+        """Forward, or back."""
+        self.at = min(max(0.0, self.at + seconds), self._sound.seconds)
+
+    def change_speed(self, steps: int) -> None:
+        """Faster by so many steps of SPEEDS, or slower."""
+        nearest = min(range(len(SPEEDS)), key=lambda n: abs(SPEEDS[n] - self.speed))
+        self.speed = SPEEDS[min(max(0, nearest + steps), len(SPEEDS) - 1)]
+
+    def change_volume(self) -> None:
+        """The next of VOLUMES."""
+        at = VOLUMES.index(self.volume) if self.volume in VOLUMES else -1
+        self.volume = VOLUMES[(at + 1) % len(VOLUMES)]
 
     async def play(self, call: Call, until: str) -> str:
-        """The rest of it. The key out of `until` that stopped it; "" at the end."""
-        rest = await self._sounds.file(self._rest())
+        """To the next stop. The key out of `until` that stopped it; "" when it got there."""
+        end = next((stop for stop in self._stops if stop > self.at), self._sound.seconds)
+        piece = await self._sounds.file(await asyncio.to_thread(self._piece, end))
         began = self._now()
         try:
-            key = await call.play(rest, until=until)
+            key = await call.play(piece, until=until)
         finally:
-            self._sounds.drop(rest)
-        played = (self._now() - began).total_seconds()
-        self._at = min(max(0.0, self._at + played), self._sound.seconds) if key else 0.0
-        self.heard |= not key
+            played = (self._now() - began).total_seconds() * self.speed
+            self._sounds.drop(piece)
+            was, self.at = self.at, min(max(self.at, self.at + played), end)
+        if not key:
+            self.at = end
+        self.heard |= not key and self.ended and was < end
         return key
 
-    def _rest(self) -> bytes:
-        if not self._at:
+    def _piece(self, end: float) -> bytes:
+        """From where it stands to `end`, as it is to be heard."""
+        whole = not self.at and end >= self._sound.seconds
+        if whole and self.speed == 1.0 and not self.volume:
             return self._audio
-        samples = wav.samples_ulaw(self._sound)[int(self._at * wav.RATE) :]
-        return wav.file_ulaw(samples or wav.SILENCE)
+        first, last = int(self.at * wav.RATE), round(end * wav.RATE)
+        if self.speed == 1.0 and not self.volume:
+            return wav.file_ulaw(wav.samples_ulaw(self._sound)[first:last].ljust(wav.PLAYABLE, wav.SILENCE))
+        plain: Samples = np.frombuffer(wav.samples_pcm16(self._sound), np.int16)[first:last]
+        heard = louder(stretched(plain, self.speed, wav.RATE), self.volume)
+        return wav.file_pcm16(heard.tobytes().ljust(2 * wav.PLAYABLE, b"\0"))

@@ -30,7 +30,7 @@ class AnybodysCall(ScriptedCall):
         forwarded = (Redirection(dice.choice(["1001", "1001", "7777"])),) if dice.random() < 0.6 else ()
         invite = Invite("c", dice.choice([PILOT, PILOT, "1001"]), dice.choice(["1001", "+49"]), "", forwarded)
         super().__init__([], invite=invite, clock=home.clock, leaves_at=dice.randrange(3, 400))
-        self.dice, self.verbs, self.cancelled = dice, 0, False
+        self.dice, self.verbs, self.cancelled, self.spool = dice, 0, False, home.spool.folder
         self.kept: list[Recording] = []
 
     def _verb(self) -> None:
@@ -58,7 +58,8 @@ class AnybodysCall(ScriptedCall):
         how = self.dice.choice(["#", "#", "hang-up", "silence", "limit"])
         self.script = [Speaks(self.dice.choice([0.0, 0.5, 2.0, 8.0]), how)]
         taken = await super().record(path, limits)
-        self.kept.append(taken)
+        if path.parent == self.spool:  # greetings and names are recorded elsewhere
+            self.kept.append(taken)
         return taken
 
 

@@ -261,7 +261,7 @@ async def in_menu(home: House, *script: Step, user: User = ANNA) -> ScriptedCall
 
 async def test_the_main_menu_plays_new_and_saved_messages(home: House) -> None:
     await home.leave()
-    call = await in_menu(home, "1", "2", "3", "#", "*")
+    call = await in_menu(home, "1", "2", "3", "1", "#", "*")
     told = [each for each in names(call) if each not in ("received", "today", "at", "n_3", "oh", "n_5", "pm")]
     assert told == [
         *("you_have", "n_1", "new_message", "main_menu"),

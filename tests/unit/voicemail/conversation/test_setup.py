@@ -234,6 +234,7 @@ STEPS: tuple[Step, ...] = (2.0, "#", "1", 4.0, "#", GOOD, GOOD, "2")
 
 
 async def test_the_first_time(home: House) -> None:
+    await _afresh(home)
     call, kept = await enrolled(home, *STEPS)
     assert (await recording(home, "name"), await recording(home, "standard")) == (voice(1), voice(2))
     assert kept.enrolled and not kept.listed and kept.pin_changed
@@ -241,6 +242,7 @@ async def test_the_first_time(home: House) -> None:
 
 
 async def test_who_is_cut_off_goes_on_with_the_next_step(home: House) -> None:
+    await _afresh(home)
     await enrolled(home, 2.0, "#")
     call, kept = await enrolled(home, "#", GOOD, GOOD, "*")
     assert kept.enrolled and kept.listed
@@ -249,6 +251,7 @@ async def test_who_is_cut_off_goes_on_with_the_next_step(home: House) -> None:
 
 
 async def test_nobody_is_enrolled_without_a_pin_of_his_own(home: House) -> None:
+    await _afresh(home)
     _, kept = await enrolled(home, 2.0, "#", "#", "*")
     assert not kept.enrolled
     await home.desk().policies.set_options(ANNA.id, UserOptions(enrolled=True, must_change_pin=True))

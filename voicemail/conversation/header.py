@@ -1,0 +1,90 @@
+"""What is said about a message: kind, from whom, when, how long."""
+
+from sip.call import Sound
+from store.errors import NotFound, Unavailable
+from store.model import Message, MessageKind, User
+from voicemail.conversation.desk import Desk, reach
+from voicemail.greetings import NAME
+
+KINDS = {
+    MessageKind.BROADCAST: ("broadcast_message",),
+    MessageKind.READ_RECEIPT: ("read_receipt",),
+    MessageKind.NON_DELIVERY: ("non_delivery",),
+}
+
+
+def place(number: int, of: int) -> str:
+    """How a message is announced: first, next, last; just "message" when it is the only one."""
+    if of == 1:
+        return "message"
+    return {0: "first_message", of - 1: "last_message"}.get(number, "next_message")
+
+
+async def header(desk: Desk, message: Message) -> tuple[Sound, ...]:
+    """Kind, urgent, private, from whom, when."""
+    e = message.envelope
+    marks = (*(("urgent",) if message.urgent else ()), *(("private",) if e.private else ()))
+    return (*KINDS.get(e.kind, ()), *marks, *await sender(desk, message), *received(desk, message))
+
+
+async def sender(desk: Desk, message: Message) -> tuple[Sound, ...]:
+    """A user for sure by recorded name; a number that is a user's extension digit by digit; anybody else
+    is "an outside caller"."""
+    try:
+        if known := await sending_user(desk, message):
+            return await named(desk, known)
+        inside = await reach(desk.store.users.by_extension(message.caller)) if message.caller else None
+    except Unavailable:
+        inside = None
+    return ("from_extension", *desk.words.digits(message.caller)) if inside else ("from_outside_caller",)
+
+
+async def sending_user(desk: Desk, message: Message) -> User | None:
+    """The user who certainly sent it, if he still is one."""
+    sent_by = message.envelope.sender
+    return await reach(desk.store.users.get(sent_by)) if sent_by else None
+
+
+async def named(desk: Desk, user: User) -> tuple[Sound, ...]:
+    """ "From" a recorded name, else the extension."""
+    audio = await reach(desk.store.users.greeting(user.id, NAME))
+    if audio:
+        return ("from", await desk.sounds.file(audio))
+    return ("from_extension", *desk.words.digits(user.extension))
+
+
+def received(desk: Desk, message: Message) -> tuple[str, ...]:
+    """When, by this node's clock and time zone."""
+    now = desk.now()
+    return ("received", *desk.words.moment(message.recorded.astimezone(now.tzinfo), now))
+
+
+async def part_header(desk: Desk, message: Message, number: int) -> tuple[Sound, ...]:
+    """Before a part that somebody else has spoken: who, and when."""
+    parts = message.envelope.parts
+    if not 0 < number < len(parts):
+        return ()
+    part, now = parts[number], desk.now()
+    who: tuple[Sound, ...] = ("from_outside_caller",)
+    if known := await reach(desk.store.users.get(part.sender)) if part.sender else None:
+        who = await named(desk, known)
+    elif spoken := desk.words.phone_number(part.caller):
+        who = ("from", *spoken)
+    when = part.recorded.astimezone(now.tzinfo) if part.recorded else None
+    return ("forwarded_message", *who, *(("received", *desk.words.moment(when, now)) if when else ()))
+
+
+async def properties(desk: Desk, message: Message) -> tuple[Sound, ...]:
+    """All that is known of a message: number, time, length."""
+    by_number = ("from", *desk.words.phone_number(message.caller)) if message.caller else ()
+    known = await sender(desk, message) if message.envelope.sender or not by_number else by_number
+    private = ("private",) if message.envelope.private else ()
+    return (*private, *known, *received(desk, message), "length", *desk.words.duration(message.seconds))
+
+
+async def audio_of(desk: Desk, message: Message) -> bytes:
+    """b"" when it is gone: the other node may have purged it a moment ago."""
+    try:
+        return await reach(desk.store.messages.audio(message.id))
+    except NotFound:
+        return b""
