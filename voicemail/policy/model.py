@@ -134,6 +134,8 @@ class Transfer(Policy):
     """"" is the owner's extension."""
     supervised: bool = False
     ring_seconds: float = Field(20.0, ge=5, le=120)
+    hold: bool = False
+    """Supervised only: callers may wait for a line that is busy."""
 
 
 CALLER_KEYS: dict[str, Action] = {

@@ -38,6 +38,7 @@ OPENING = (
 BEN_GREETS = ("default_greeting_before", "n_1", "n_0", "n_0", "n_2", "default_greeting_after")
 LEAVES = Speaks(5.0, "hang-up")
 SALES = setting_id("handler", "sales")
+WAITING = [*["silence_1s"] * 9, "still_holding", *["silence_1s"] * 9]
 BEN_KEY = {"1": Action(go=Go.USER, target="1002")}
 
 
@@ -192,6 +193,29 @@ async def test_a_handlers_telephone_is_tried_before_its_greeting(
     call = await talk(home, TO_SALES, ends=ends)
     assert call.transfers == transfers
     assert call.heard[: len(heard)] == heard
+
+
+@pytest.mark.parametrize(
+    ("script", "tries", "heard"),
+    [
+        (("2",), 1, ["hold_menu", "opening_welcome"]),
+        (
+            ("1", "2"),
+            2,
+            ["hold_menu", *WAITING, "please_hold", "line_is_busy", "hold_menu", "opening_welcome"],
+        ),
+        (("1", Barges("2", "still_holding")), 1, ["hold_menu", *WAITING[:10], "opening_welcome"]),
+        (("7", "", "", ""), 1, ["hold_menu", "invalid_key", *["hold_menu", "still_there"] * 2, "hold_menu"]),
+        (("1",) * 20, 15, ["hold_menu", *WAITING, "please_hold"]),
+    ],
+)
+async def test_who_finds_a_line_busy_may_wait_or_leave_a_message(
+    home: House, script: tuple[Step, ...], tries: int, heard: list[str]
+) -> None:
+    await sales(home, transfer=Transfer(enabled=True, number="200", supervised=True, hold=True))
+    call = await talk(home, TO_SALES, *script, ends=Transferred.BUSY)
+    assert call.transfers == [("connect", "200")] * tries
+    assert call.heard[: 2 + len(heard)] == ["please_hold", "line_is_busy", *heard]
 
 
 async def test_a_handlers_language_holds_for_the_rest_of_the_call(home: House) -> None:
