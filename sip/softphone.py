@@ -198,6 +198,8 @@ class PhoneCall:
         self.phone, self.number = phone, number
         self.incoming: Message | None = None
         self.taken = self.up = self.media = False
+        self.keys = ""
+        """What the other side pressed."""
         self.code = 0
         """The final status once the call is over: 200 after a BYE."""
         self._played: set[int] = set()
@@ -211,6 +213,8 @@ class PhoneCall:
                 self.up = True
             case "media":
                 self.media = self.media or value
+            case "digit":
+                self.keys += value
             case "played":
                 self._played.add(value)
             case "ended":

@@ -156,18 +156,38 @@ async def _joined(call: Line, leg: Leg, hand_over: bool) -> None:
     if hand_over:
         with suppress(EngineError):
             await call.command(EngineCall.refer_to_leg, leg.number)
+    call.keys.clear()
     try:
-        packets = (-1, -1)
-        while not await call.until(lambda: leg.ended or 200 <= call.referred < 300, LOOK):
-            before, packets = packets, await _received(call, leg)
-            if packets == before:
-                log.warning("nobody sends audio to two joined calls; they are ended")
-                return
+        log.info("joined calls end", why=await _talk(call, leg))
     except HungUp:
-        if hand_over:  # the PBX may have gone first, while the other side is still being taken over
+        if hand_over and not call.referred:  # the PBX may have gone while it takes over the other side
             await leg.until(lambda: False, HANDED_OVER)
         raise
-    log.info("joined calls end", why="the other side has gone" if leg.ended else "taken over")
+
+
+async def _talk(call: Line, leg: Leg) -> str:
+    """Keys are passed on, as the mixer carries voices only. Says why it is over. Raises HungUp."""
+
+    def over() -> bool:
+        return leg.ended or 200 <= call.referred < 300
+
+    clock = asyncio.get_running_loop().time
+    packets, due = (-1, -1), clock() + LOOK
+    while not over():
+        await call.until(lambda: over() or call.keys or leg.keys, due - clock())
+        await _pass_keys(call, leg)
+        await _pass_keys(leg, call)
+        if clock() >= due:
+            before, packets, due = packets, await _received(call, leg), clock() + LOOK
+            if packets == before:
+                return "nobody sends audio"
+    return "the other side has gone" if leg.ended else "taken over"
+
+
+async def _pass_keys(one: Line, other: Line) -> None:
+    while key := one.keys.take():
+        with suppress(EngineError):  # that side may take no keys
+            await other.command(EngineCall.dial, key)
 
 
 async def _received(call: Line, leg: Leg) -> tuple[int, int]:

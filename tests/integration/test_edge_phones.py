@@ -12,7 +12,7 @@ from sip.digest import ha1
 from sip.edge import Address, Listen, Trunk
 from tests.fakes.edge import TRUNK, RunningEdge, Scene, free_port, peer_answers, until
 from tests.fakes.registering import RegisteringPhone
-from tests.fakes.sip import SDP, Worker, uri_of
+from tests.fakes.sip import SDP, Dialog, Message, Worker, uri_of
 
 SECRET = "0123456789abcdef"
 PASSWORD = "Sesame-1001"
@@ -45,10 +45,15 @@ def ringing(edge: RunningEdge, number: str, host: str = "") -> str:
     return f"sip:{number}@{host or edge.uri}"
 
 
-async def rung(edge: RunningEdge, worker: Worker, uri: str, how: str = "1") -> int:
-    """A worker calls a number for a caller; the final status."""
+def calling(edge: RunningEdge, worker: Worker, uri: str, how: str = "1") -> Message:
+    """A worker calls a number for a caller: the INVITE."""
     headers = (("X-VM-Ring", how), ("Route", f"<sip:{edge.uri};lr>"), ("Content-Type", "application/sdp"))
-    sent = worker.start("INVITE", uri, edge.where, headers, SDP)
+    return worker.start("INVITE", uri, edge.where, headers, SDP)
+
+
+async def rung(edge: RunningEdge, worker: Worker, uri: str, how: str = "1") -> int:
+    """The final status of such a call."""
+    sent = calling(edge, worker, uri, how)
     return (await worker.answer_to(sent, edge.where, 10.0)).code
 
 
@@ -186,6 +191,25 @@ async def test_a_phone_of_one_edge_is_reached_from_both_and_by_the_other_alone_w
     await answered(scene, one, worker, phone, two)
     two.stop("edge")
     await answered(scene, one, worker, phone, one)
+
+
+async def test_a_phone_on_tcp_is_reached_on_its_connection_from_both_edges(scene: Scene) -> None:
+    (one, worker), (two, other) = await pair(scene)
+    party = await scene.tcp_phone(one)
+    phone = RegisteringPhone(party, "1001", PASSWORD)
+    assert (await phone.register(one.where)).code == 200
+    for edge, caller in ((one, worker), (two, other)):
+        sent = calling(edge, caller, ringing(edge, "1001"))
+        invite = await party.wait(lambda message: message.method == "INVITE" and not message.code)
+        kept = [("Contact", party.contact), ("Content-Type", "application/sdp")]
+        party.send(invite.reply(200, "phone", kept, SDP), one.where)
+        dialog = Dialog.of_caller(caller, await caller.answer_to(sent, edge.where), edge.where)
+        dialog.send("ACK")
+        assert await party.wait(lambda message: message.method == "ACK")
+        ended = dialog.send("BYE")
+        bye = await party.wait(lambda message: message.method == "BYE" and not message.code)
+        party.send(bye.reply(200), one.where)
+        assert (await caller.answer_to(ended, edge.where)).code == 200
 
 
 async def test_an_edge_that_starts_again_knows_accounts_and_finds_its_phones_with_the_peer(

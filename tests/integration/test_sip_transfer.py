@@ -198,7 +198,7 @@ async def test_a_full_worker_rings_nobody(pbx: Party, pool: SipPool, edge: Party
         assert (await other.request("BYE")).code == 200
 
 
-async def test_a_phone_hears_ringing_and_then_whom_it_was_put_through_to(
+async def test_a_phone_hears_ringing_then_whom_it_was_put_through_to_and_keys_pass(
     pool: SipPool, edge: Party, tmp_path: Path
 ) -> None:
     """Real audio: a phone that came over no trunk, and another one behind the edge, which is a redirecting
@@ -213,6 +213,10 @@ async def test_a_phone_hears_ringing_and_then_whom_it_was_put_through_to(
         await relayed(edge, invite, other.port, pool)
         talk = await other.ring()
         await talk.say(pool.folder / "speech.wav")
+        await call.press("5#")
+        await talk.press("7")
+        await other.until(lambda: talk.keys == "5#", 3.0)
+        await caller.until(lambda: call.keys == "7", 3.0)
         await call.hang_up()
         assert await talk.ended() == 200
         tone = wav.read(tones.ringing(tmp_path)).data[: int(0.8 * 2 * wav.RATE)]
