@@ -46,6 +46,9 @@ async def test_a_phone_registered_at_one_node_is_its_user_when_it_calls_and_ring
 
         await scene.seen("the phone is registered", registered, 15)
 
+        await phone.subscribe(f"sip:{person.extension}@{two.second.edge}")
+        assert "Messages-Waiting: no" in (await phone.notified(lambda notify: bool(notify.body))).body
+
         # it calls somebody else's mailbox: the message is from its user
         call = await phone.dial(f"sip:{other.extension}@{two.second.edge}")
         await call.answered()

@@ -181,50 +181,44 @@ async def answered(
     assert len(phone.party.requests("INVITE")) == before + 1
 
 
-async def test_a_phone_of_one_edge_is_reached_from_both_and_by_the_other_alone_when_its_own_dies(
+async def test_phones_of_one_edge_are_reached_from_both_and_by_the_other_alone_when_theirs_dies(
     scene: Scene,
 ) -> None:
     (one, worker), (two, other) = await pair(scene)
+    on_tcp = RegisteringPhone(await scene.tcp_phone(one), "1002", "Sesame-1002")
+    assert (await on_tcp.register(one.where)).code == 200
+    await called_on_its_connection(on_tcp, one, worker, one)
+    await called_on_its_connection(on_tcp, two, other, one)
+
     phone = await phone_of(scene)
     assert (await phone.register(one.where, at=two.where)).code == 200  # a challenge of one, answered at two
     await answered(scene, two, other, phone, two)
     await answered(scene, one, worker, phone, two)
-    two.stop("edge")
+
+    two.stop("edge")  # by a crash: nothing is written
     await answered(scene, one, worker, phone, one)
+    two.start("edge")
+    await two.ready()
+    await until(lambda: peer_answers(two), 8.0)
+    await answered(scene, two, other, phone, one)
+    assert (await phone.register(two.where)).code == 200  # its account is known
 
 
-async def test_a_phone_on_tcp_is_reached_on_its_connection_from_both_edges(scene: Scene) -> None:
-    (one, worker), (two, other) = await pair(scene)
-    party = await scene.tcp_phone(one)
-    phone = RegisteringPhone(party, "1001", PASSWORD)
-    assert (await phone.register(one.where)).code == 200
-    for edge, caller in ((one, worker), (two, other)):
-        sent = calling(edge, caller, ringing(edge, "1001"))
-        invite = await party.wait(lambda message: message.method == "INVITE" and not message.code)
-        kept = [("Contact", party.contact), ("Content-Type", "application/sdp")]
-        party.send(invite.reply(200, "phone", kept, SDP), one.where)
-        dialog = Dialog.of_caller(caller, await caller.answer_to(sent, edge.where), edge.where)
-        dialog.send("ACK")
-        assert await party.wait(lambda message: message.method == "ACK")
-        ended = dialog.send("BYE")
-        bye = await party.wait(lambda message: message.method == "BYE" and not message.code)
-        party.send(bye.reply(200), one.where)
-        assert (await caller.answer_to(ended, edge.where)).code == 200
-
-
-async def test_an_edge_that_starts_again_knows_accounts_and_finds_its_phones_with_the_peer(
-    scene: Scene,
+async def called_on_its_connection(
+    phone: RegisteringPhone, edge: RunningEdge, worker: Worker, own: RunningEdge
 ) -> None:
-    (one, worker), (two, _) = await pair(scene)
-    phone = await phone_of(scene)
-    assert (await phone.register(one.where)).code == 200
-    await asyncio.sleep(0.2)  # the peer is told once the phone has its answer
-    one.stop("edge")
-    one.start("edge")
-    await one.ready()
-    await until(lambda: peer_answers(one), 8.0)
-    await answered(scene, one, worker, phone, two)
-    assert (await phone.register(one.where)).code == 200
+    """A whole call from a worker of `edge`; every request comes on the phone's connection to `own`."""
+    sent = calling(edge, worker, ringing(edge, phone.extension))
+    invite = await phone.party.wait(lambda message: message.method == "INVITE" and not message.code)
+    kept = [("Contact", phone.party.contact), ("Content-Type", "application/sdp")]
+    phone.party.send(invite.reply(200, "phone", kept, SDP), own.where)
+    dialog = Dialog.of_caller(worker, await worker.answer_to(sent, edge.where), edge.where)
+    dialog.send("ACK")
+    assert await phone.party.wait(lambda message: message.method == "ACK")
+    ended = dialog.send("BYE")
+    bye = await phone.party.wait(lambda message: message.method == "BYE" and not message.code)
+    phone.party.send(bye.reply(200), own.where)
+    assert (await worker.answer_to(ended, edge.where)).code == 200
 
 
 async def test_an_edge_that_is_stopped_in_order_knows_its_phones_again_without_a_peer(scene: Scene) -> None:
