@@ -1,0 +1,124 @@
+"""Messages grow old: new ones become saved, saved ones deleted, deleted ones are gone (policy `Aging`).
+
+A round runs when this node takes over and every half an hour then. It goes in small batches with pauses
+between, asks for the lease before each mark, and begins with what is gone for good, so that one round
+never moves a message by more than one step. Two nodes that both think they are Primary, in a cut, make the
+same marks: no harm. Broadcasts do not age: they end on their last day.
+"""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import structlog
+
+from store.api import Store
+from store.errors import NotFound, StoreError
+from store.model import Mark, MessageKind
+from voicemail.broadcasts import BROADCAST, HEARD, over
+from voicemail.policy.book import parsed
+from voicemail.policy.model import Aging
+from voicemail.primary.clock import Clock
+from voicemail.primary.lease import NotPrimary, Permit
+
+log = structlog.get_logger()
+
+EVERY = 30 * 60.0
+"""Seconds between two rounds."""
+AFTER_FAILURE = 60.0
+LOOK = 5.0
+"""Seconds between two looks at whether this node is Primary."""
+BATCH = 50
+"""Marks between two pauses."""
+PAUSE = 0.25
+"""Seconds. Marks wait for the disk: 50 take about as long, so that at most half of it is ours."""
+
+
+class Ager:
+    """One for the process; `epoch` gives the epoch under which this node is Primary now, None when it is
+    not, and `permit` raises NotPrimary."""
+
+    def __init__(self, store: Store, clock: Clock, epoch: Callable[[], int | None], permit: Permit) -> None:
+        self._store, self._clock, self._epoch, self._permit = store, clock, epoch, permit
+        self._done_in: int | None = None
+        self._next = 0.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.turn()
+            await self._sleep(LOOK)
+
+    async def turn(self) -> None:
+        """One round, if one is due."""
+        epoch, now = self._epoch(), self._clock.monotonic()
+        if epoch is None or (epoch == self._done_in and now < self._next):
+            return
+        try:
+            await self.round()
+        except NotPrimary:
+            return
+        except StoreError as error:
+            log.warning("aging stopped for now", why=str(error))
+            self._next = now + AFTER_FAILURE
+        else:
+            self._next = now + EVERY
+        self._done_in = epoch
+
+    async def round(self) -> None:
+        """All that is old enough now. Raises NotPrimary and store errors."""
+        policy = await self._policy()
+        steps = (
+            (Mark.PURGE, policy.deleted_to_gone),
+            (Mark.DELETE, policy.saved_to_deleted),
+            (Mark.READ, policy.new_to_saved),
+        )
+        now = self._clock.now()
+        for mark, days in steps:
+            if days:
+                await self._age(mark, now - timedelta(days=days))
+        await self._end_broadcasts(now)
+
+    async def _policy(self) -> Aging:
+        found = await self._store.settings.get(Aging.KIND, "default")
+        return (found and parsed(Aging, found)) or Aging()
+
+    async def _age(self, mark: Mark, before: datetime) -> None:
+        marked: set[UUID] = set()
+        while batch := [m for m in await self._ripe(mark, before) if m not in marked][:BATCH]:
+            for message in batch:
+                await self._mark(message, mark)
+            marked |= set(batch)
+            await self._sleep(PAUSE)
+        if marked:
+            log.info("messages aged", mark=str(mark), messages=len(marked), before=before.isoformat())
+
+    async def _ripe(self, mark: Mark, before: datetime) -> list[UUID]:
+        found = await self._store.messages.aged(mark, before)
+        return [m.id for m in found if m.envelope.kind is not MessageKind.BROADCAST]
+
+    async def _mark(self, message: UUID, mark: Mark) -> None:
+        self._permit()
+        try:
+            await self._store.messages.mark(message, mark)
+        except NotFound:
+            log.info("message is gone already", message_id=str(message))
+
+    async def _end_broadcasts(self, now: datetime) -> None:
+        """What nobody shall hear any more goes, and who has heard it is forgotten."""
+        for each in await self._store.settings.all(BROADCAST):
+            if over(each.body, now):
+                await self._mark(UUID(each.name), Mark.PURGE)
+                await self._forget(each.name)
+                await self._store.settings.remove(BROADCAST, each.name)
+                log.info("broadcast ended", message_id=each.name)
+
+    async def _forget(self, name: str) -> None:
+        for each in await self._store.settings.owned(HEARD):
+            if each.name == name:
+                self._permit()
+                await self._store.settings.remove(HEARD, name, each.owner)
+
+    async def _sleep(self, seconds: float) -> None:
+        await self._clock.sleep_until(self._clock.monotonic() + seconds, asyncio.Event())
