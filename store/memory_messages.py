@@ -67,7 +67,8 @@ class MemoryMessages:
 
     async def sent(self, sender_id: UUID, after: datetime) -> Sequence[Message]:
         self._state.check()
-        mine = (m for m, _ in self._state.messages.values() if m.envelope.sender == sender_id)
+        found = (m for m, _ in self._state.messages.values() if m.envelope.sender == sender_id)
+        mine = (m for m in found if not self._purged(m.id))
         waiting = [m for m in mine if (m.envelope.deliver_at or after) > after and m.folder is Folder.NEW]
         return sorted(waiting, key=lambda m: (m.envelope.deliver_at or after, m.id))
 
