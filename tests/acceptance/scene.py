@@ -18,7 +18,7 @@ from store.replica import Digest, Replica
 from voicemail import pins, programs
 from voicemail.secrets import NodeFiles
 from voicemail.tour.local import LocalCluster, LocalNode, Plan, descendants
-from voicemail.tour.tour import Person, Tour
+from voicemail.tour.tour import Person, Tour, set_up
 
 PIN = "481516"
 BLOCK = 4000
@@ -84,6 +84,7 @@ class Scene:
         if extension not in self.people:
             user = User(uuid7(), extension, f"User {extension}", mail, pin_hash=pins.hashed(PIN))
             await self.tour.stores[0].users.add(user)
+            await set_up(self.tour.stores[0], user.id)
             if greeting:
                 await self.tour.stores[0].users.set_greeting(user.id, greeting)
             await seen("the user on both nodes", lambda: self.tour.stores[1].users.get(user.id), 5)

@@ -20,7 +20,7 @@ from store.errors import StoreError
 from voicemail.errors import VoicemailError
 from voicemail.sink import Sink
 from voicemail.tour.local import LocalCluster, Plan
-from voicemail.tour.tour import Person, Tour
+from voicemail.tour.tour import Person, Tour, set_up
 
 PRIVATE = ("127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
 FAILURES = (VoicemailError, SipError, StoreError, TimeoutError, OSError)
@@ -74,6 +74,8 @@ async def add_people(cluster: LocalCluster) -> list[Person]:
         pin = json.loads(await cluster.nodes[0].command(*words))[0]["PIN"]
         async with cluster.nodes[0].store() as store:
             user = await store.users.by_extension(extension)
+            if user and name == "Anna":  # Ben is asked for name, greeting and PIN when he first signs in
+                await set_up(store, user.id)
         people.append(Person(extension, pin, user.id if user else UUID(int=0)))
         say(f"    mailbox {extension} ({name}), PIN {pin}")
     return people

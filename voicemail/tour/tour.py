@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeVar
 from uuid import UUID
@@ -23,8 +24,11 @@ from sip.mwi import parse as parse_summary
 from sip.settings import EngineSettings
 from sip.softphone import Notify, PhoneCall, Softphone
 from store.api import Store
-from store.model import Message
+from store.errors import NotYet
+from store.model import Message, Setting
 from voicemail.errors import VoicemailError
+from voicemail.policy.book import OPTIONS
+from voicemail.policy.model import UserOptions
 from voicemail.prompts import PromptBook
 from voicemail.tour.local import LocalCluster, LocalNode
 
@@ -61,6 +65,20 @@ async def until(what: str, look: Callable[[], Awaitable[T | None]], within: floa
             return found
         await asyncio.sleep(0.02)
     raise TourFailed(f"not seen within {within:g} s: {what}")
+
+
+async def set_up(store: Store, user_id: UUID) -> None:
+    """Spare a person what is asked at the first time. Settings wait until both nodes take them."""
+    done = UserOptions(enrolled=True, pin_changed=datetime.now(UTC))
+
+    async def look() -> bool | None:
+        try:
+            await store.settings.put(Setting(UserOptions.KIND, OPTIONS, done.model_dump_json(), user_id))
+        except NotYet:
+            return None
+        return True
+
+    await until("both nodes take settings", look, 15.0)
 
 
 class Listening:
