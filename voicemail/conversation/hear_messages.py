@@ -7,8 +7,6 @@ the place is kept, so that he can go on there. Every mark goes to the store befo
 
 from collections.abc import Sequence
 from contextlib import suppress
-from enum import Enum, auto
-from uuid import UUID
 
 import structlog
 
@@ -20,6 +18,7 @@ from voicemail.conversation.call_sender import call_sender
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.forward import forward
 from voicemail.conversation.header import audio_of, header, part_header, place, properties
+from voicemail.conversation.marks import Do, keep_manner, keep_mark, keep_place, mark_for
 from voicemail.conversation.menu import HELP, Menu, choose
 from voicemail.conversation.reply import reply
 from voicemail.conversation.setup.greetings import cos_of
@@ -31,30 +30,6 @@ STEP = 5.0
 """Seconds forward and back."""
 LONGEST_PAUSE = 60.0
 """Seconds; then the message goes on."""
-
-
-class Do(Enum):
-    """What keys do while a message plays and after it (functions.md section 3)."""
-
-    RESTART = auto()
-    SAVE = auto()
-    DELETE = auto()
-    SLOWER = auto()
-    LOUDER = auto()
-    FASTER = auto()
-    STEP_BACK = auto()
-    STEP_FORWARD = auto()
-    PAUSE = auto()
-    REPLY = auto()
-    REPLY_ALL = auto()
-    CALL = auto()
-    FORWARD = auto()
-    MARK_NEW = auto()
-    RESTORE = auto()
-    PURGE = auto()
-    PROPERTIES = auto()
-    SKIP = auto()
-    BACK = auto()
 
 
 # 9 goes forward by five seconds, and so to the end in the end: going there at once has no use that
@@ -110,13 +85,6 @@ DAMAGED = Menu(
     keys={"2": Do.SAVE, "3": Do.DELETE, "#": Do.SKIP, "*": Do.BACK},
     wait=1.0,
 )
-WORDS = {
-    Mark.READ: "message_saved",
-    Mark.DELETE: "message_deleted",
-    Mark.UNREAD: "message_kept_new",
-    Mark.UNDELETE: "message_restored",
-    Mark.PURGE: "message_purged",
-}
 NOTHING_IN = {
     Folder.NEW: "no_new_messages",
     Folder.SAVED: "no_saved_messages",
@@ -150,7 +118,7 @@ async def resume(desk: Desk, call: Call, user: User) -> None:
     options = await desk.policies.options(user.id)
     if not options.resume_message:
         return
-    await _keep_place(desk, user, None, 0.0)
+    await keep_place(desk, user, None)
     message = await reach(desk.store.messages.get(options.resume_message))
     if message is None or message.mailbox_id != user.id or message.folder is Folder.DELETED:
         return
@@ -166,7 +134,7 @@ async def hear(
     """Play it and do as the user says. The action that ended it: BACK leaves the list."""
     audio = await audio_of(desk, message)
     if message.envelope.kind is MessageKind.READ_RECEIPT:
-        return await conclude(desk, call, user, message, await _asked(desk, call, user, message, *said), True)
+        return await tell_receipt(desk, call, user, message, said)
     if not wav.is_sound(audio):
         return await skip_damaged(desk, call, user, message, said)
     tape = await _tape(desk, user, message, audio)
@@ -189,6 +157,14 @@ async def hear(
     except HungUp:
         await _broken_off(desk, user, message, tape)
         raise
+
+
+async def tell_receipt(desk: Desk, call: Call, user: User, message: Message, said: Sequence[Sound]) -> Do:
+    """Its words are all there is of it."""
+    again = (Do.RESTART, Do.STEP_BACK)
+    while (do := await _asked(desk, call, user, message, *said)) in again:
+        pass
+    return await conclude(desk, call, user, message, do, True)
 
 
 async def _tape(desk: Desk, user: User, message: Message, audio: bytes) -> Tape:
@@ -250,7 +226,6 @@ async def _asked(desk: Desk, call: Call, user: User, message: Message, *first: S
                 await forward(desk, call, user, message)
                 said = ()
             case Do.CALL:
-                await _heard(desk, message)
                 await call_sender(desk, call, user, message)
                 said = ()
             case _:
@@ -264,74 +239,34 @@ async def skip_damaged(desk: Desk, call: Call, user: User, message: Message, sai
     return await conclude(desk, call, user, message, DAMAGED.keys.get(key, Do.SKIP), False)
 
 
-def mark_for(do: Do, message: Message, heard: bool) -> Mark | None:
-    """What an action means for a message; None when nothing changes. Pure."""
-    match do, message.folder:
-        case Do.PURGE, _:
-            return Mark.PURGE
-        case Do.RESTORE, _:
-            return Mark.UNDELETE
-        case _, Folder.DELETED:
-            return None
-        case Do.DELETE, _:
-            return Mark.DELETE
-        case Do.SAVE, _:
-            return Mark.READ
-        case Do.MARK_NEW, _:
-            return Mark.UNREAD
-        case Do.BACK, Folder.NEW if heard:
-            return Mark.READ
-        case _:
-            return None
-
-
 async def conclude(desk: Desk, call: Call, user: User, message: Message, do: Do, heard: bool) -> Do:
     """Keep what the action means, then confirm it. Gives the action back."""
     if mark := mark_for(do, message, heard):
-        await _mark(desk, message, mark)
+        said = await keep_mark(desk, user, message, mark, heard)
         if mark is Mark.DELETE and not (await cos_of(desk, user)).keep_deleted:
-            await _mark(desk, message, Mark.PURGE)
-        await call.play(WORDS[mark])
+            await keep_mark(desk, user, message, Mark.PURGE, heard)
+        await call.play(said)
     return do
-
-
-async def _mark(desk: Desk, message: Message, mark: Mark) -> None:
-    await reach(desk.store.messages.mark(message.id, mark))
-    log.info("message marked", message_id=str(message.id), mark=str(mark))
-
-
-async def _heard(desk: Desk, message: Message) -> None:
-    """Before the call leaves us: nobody is there afterwards to say what shall become of it."""
-    if message.folder is Folder.NEW:
-        await _mark(desk, message, Mark.READ)
 
 
 async def _broken_off(desk: Desk, user: User, message: Message, tape: Tape) -> None:
     """The user hung up: what was heard to the end is no longer new, the place in anything else is kept."""
     try:
         if mark := mark_for(Do.BACK, message, tape.heard):
-            await _mark(desk, message, mark)
+            await keep_mark(desk, user, message, mark, tape.heard)
         elif not tape.ended and message.folder is not Folder.DELETED:
-            await _keep_place(desk, user, message.id, tape.at)
+            await keep_place(desk, user, message.id, tape.at)
+        await keep_manner(desk, user, tape)
     except Unavailable:
-        log.warning("message stays new: the database is away", message_id=str(message.id))
+        log.warning("message stays as it was: the database is away", message_id=str(message.id))
     except StoreError as error:
         log.warning("place not kept", message_id=str(message.id), why=str(error))
 
 
-async def _keep_place(desk: Desk, user: User, message: UUID | None, at: float) -> None:
-    options = await desk.policies.options(user.id)
-    changes = {"resume_message": message, "resume_at": round(at, 1)}
-    await reach(desk.policies.set_options(user.id, options.model_copy(update=changes)))
-
-
 async def _keep_manner(desk: Desk, user: User, tape: Tape) -> None:
-    """Speed and volume are remembered; not worth an error."""
-    options = await desk.policies.options(user.id)
-    if (options.speed, options.volume) != (tape.speed, tape.volume):
-        changed = options.model_copy(update={"speed": tape.speed, "volume": tape.volume})
-        with suppress(StoreError):
-            await reach(desk.policies.set_options(user.id, changed))
+    """Not worth an error."""
+    with suppress(StoreError):
+        await keep_manner(desk, user, tape)
 
 
 def ending(message: Message) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ async def user_side(desk: Desk, call: Call, known: User | None, certain: bool) -
     user = user or await sign_in(desk, call, known)
     if user is None:
         return
-    options = await desk.policies.options(user.id)
+    options = await desk.policies.current_options(user.id)
     desk = replace(desk.in_language(call, user.language), style=options.menu_style)
     if not await _is_set_up(desk, call, user, options):
         await call.play("enrol_again_next_time", "goodbye")

@@ -14,7 +14,7 @@ import structlog
 from pydantic import ValidationError
 
 from store.api import Store
-from store.errors import StoreError
+from store.errors import StoreError, Unavailable
 from store.model import Setting
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.model import Policy, UserOptions
@@ -39,6 +39,8 @@ class Policies:
         self._read: dict[tuple[str, str], tuple[Setting, Any]] = {}
         self._whole: dict[type[Policy], Mapping[str, Any]] = {}
         self._options: dict[UUID, UserOptions] = {}
+        self._guessed: set[UUID] = set()
+        """Whose options could not be read lately: what was given out for them must not be written back."""
 
     async def get(self, kind: type[P], name: str) -> P | None:
         """The system's policy of this name; None when there is none, not even built in."""
@@ -76,16 +78,28 @@ class Policies:
     async def options(self, user_id: UUID, within: float = WITHIN) -> UserOptions:
         """A user's options; those read last, or the defaults, while the store is away."""
         try:
+            return await self.current_options(user_id, within)
+        except StoreError as error:
+            log.warning("options cannot be looked up", why=str(error))
+            self._guessed.add(user_id)
+            return self._options.get(user_id, UserOptions())
+
+    async def current_options(self, user_id: UUID, within: float = WITHIN) -> UserOptions:
+        """A user's options as they are now. Raises Unavailable."""
+        try:
             async with asyncio.timeout(within):
                 found = await self._store.settings.get(UserOptions.KIND, OPTIONS, user_id)
-        except (StoreError, TimeoutError) as error:
-            log.warning("options cannot be looked up", why=str(error) or "no answer")
-            return self._options.get(user_id, UserOptions())
+        except TimeoutError:
+            raise Unavailable(f"no answer within {within} s") from None
+        self._guessed.discard(user_id)
         self._options[user_id] = (found and parsed(UserOptions, found)) or UserOptions()
         return self._options[user_id]
 
     async def set_options(self, user_id: UUID, options: UserOptions) -> None:
-        """Raises Unavailable."""
+        """Raises Unavailable, also where the options that were changed may be defaults because the store
+        was away: the user's class, earlier PINs and greeting would be lost."""
+        if user_id in self._guessed:
+            raise Unavailable("the options could not be read before they were changed")
         await self.put(OPTIONS, options, user_id)
         self._options[user_id] = options
 
