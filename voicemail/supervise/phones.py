@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 KIND = "sip_account"
 """A setting of its user, named by the extension: {"ha1": …, "realm": …} (sip.digest)."""
-PAUSE, AGAIN = 1.0, 5.0
+PAUSE, AGAIN = 2.0, 5.0
 """Seconds between two looks at the store, and until the next try."""
 
 
@@ -86,8 +86,8 @@ class Phones:
 
     async def refresh(self) -> None:
         """Read the store, write the file and tell the edge. Raises StoreError, OSError."""
-        users = await self.store.users.all()
-        known = accounts_of(await self.store.settings.owned(KIND), users)
+        settings = await self.store.settings.owned(KIND)
+        known = accounts_of(settings, await self.store.users.all()) if settings else {}
         if await asyncio.to_thread(accounts.write, self.run_directory, known):
             log.info("Phones' accounts have changed.", accounts=len(known))
             self._untold = True
