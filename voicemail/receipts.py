@@ -7,13 +7,15 @@ message that only grew old (aging) was not heard, so nobody is told.
 """
 
 from datetime import datetime
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 import structlog
 
 from sip import wav
 from store.api import Store
 from store.model import Deposit, Envelope, Folder, Mark, Message, MessageKind, NewMessage, User
+from voicemail.policy.book import OPTIONS, parsed
+from voicemail.policy.model import UserOptions
 
 log = structlog.get_logger()
 
@@ -24,21 +26,25 @@ async def before_mark(
     store: Store, message: Message, mark: Mark, reader: User, now: datetime
 ) -> Deposit | None:
     """To be called before a new message is marked: creates the receipt that its sender asked for, where the
-    mark says that it was heard. Raises Unavailable; then it must not be marked either."""
+    mark says that it was heard. Raises store errors; while the store is away it must not be marked either."""
     sender = message.envelope.sender
     wanted = message.envelope.receipt and message.folder is Folder.NEW and mark is Mark.READ
-    if not wanted or sender is None or sender == reader.id:
+    if not wanted or sender is None or sender == reader.id or not await _tells(store, reader):
         return None
-    kept = await store.messages.deposit(_receipt(message, reader, now), SILENCE)
+    kept = await store.messages.deposit(_receipt(message, sender, reader, now), SILENCE)
     log.info("read receipt", message_id=str(message.id), repeated=kept.repeated)
     return kept
 
 
-def _receipt(message: Message, reader: User, now: datetime) -> NewMessage:
-    assert message.envelope.sender
+async def _tells(store: Store, reader: User) -> bool:
+    found = await store.settings.get(UserOptions.KIND, OPTIONS, reader.id)
+    return ((found and parsed(UserOptions, found)) or UserOptions()).send_receipts
+
+
+def _receipt(message: Message, sender: UUID, reader: User, now: datetime) -> NewMessage:
     return NewMessage(
         id=uuid5(message.id, "read"),
-        mailbox_id=message.envelope.sender,
+        mailbox_id=sender,
         caller=reader.extension,
         caller_name=reader.name,
         recorded=now,

@@ -47,7 +47,12 @@ class Ager:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await self.turn()
+            try:
+                await self.turn()
+            except Exception:
+                log.exception("aging failed unexpectedly")
+                self._next = self._clock.monotonic() + AFTER_FAILURE
+                self._done_in = self._epoch()
             await self._sleep(LOOK)
 
     async def turn(self) -> None:

@@ -22,11 +22,12 @@ from store.postgres import PostgresStore
 from voicemail.config import Config, load
 from voicemail.log import configure
 from voicemail.primary.agenda import Agenda
+from voicemail.primary.aging import Ager
 from voicemail.primary.clock import Clock, SystemClock
 from voicemail.primary.feed import News, read
 from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
-from voicemail.primary.lease import Lease
+from voicemail.primary.lease import Lease, NotPrimary
 from voicemail.primary.notifier import Notifier, Sender
 from voicemail.primary.postman import Postman, SmartHost
 from voicemail.primary.runner import Runner
@@ -60,6 +61,15 @@ class Duty:
         postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
         handlers: dict[Work, Handler] = {Work.LAMP: self.notifier, Work.MAIL: postman, Work.ALARM: postman}
         self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
+        self.ager = Ager(store, clock, self._epoch, self._permit)
+
+    def _epoch(self) -> int | None:
+        lease = self.runner.lease
+        return lease.epoch if lease.valid(self._clock.monotonic()) else None
+
+    def _permit(self) -> None:
+        if self._epoch() is None:
+            raise NotPrimary("the lease is over")
 
     def hear(self, news: News) -> None:
         """Take one line of the supervisor."""
@@ -90,6 +100,7 @@ async def work(store: Store, sender: Sender, config: Config, stream: asyncio.Str
     duty = Duty(store, sender, config, SystemClock())
     running = asyncio.create_task(duty.runner.run())
     listening = asyncio.create_task(listen(stream, duty))
+    aging = asyncio.create_task(duty.ager.run())
     try:
         ended, _ = await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
@@ -97,7 +108,8 @@ async def work(store: Store, sender: Sender, config: Config, stream: asyncio.Str
     finally:
         running.cancel()
         listening.cancel()
-        await asyncio.gather(running, listening, return_exceptions=True)
+        aging.cancel()
+        await asyncio.gather(running, listening, aging, return_exceptions=True)
 
 
 async def lines_of(pipe: BinaryIO) -> asyncio.StreamReader:

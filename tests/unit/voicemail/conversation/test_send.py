@@ -129,7 +129,7 @@ async def test_hanging_up_at_any_moment_sends_once_or_not_at_all(tmp_path: Path,
 
 async def test_what_a_crash_leaves_of_a_message_to_be_discarded_is_held(home: House) -> None:
     await given(home, "options", UserOptions(unsent=Unsent.DISCARD), ANNA.id)
-    held = []
+    held: list[bool] = []
     call = home.call(*TO_BEN, 4.0, "#")
     call.on_sound = lambda sound: held.extend(
         e.held for e in home.spool.left_behind() if sound == "send_menu"
