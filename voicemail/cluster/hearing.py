@@ -3,6 +3,11 @@
 A process that dies closes its sockets: its peer knows at once, but for the moment in which one that
 still lives dials again. A host that falls silent is known after SILENT.
 
+*Two ways.* The peer says the same on a connection and by beacons (`beacon.py`). What it says is numbered,
+so that a line which TCP delivers late never takes the place of later news. A beacon that echoes what was
+sent after the connection closed proves that closing was no death. A peer that sends no beacons is judged
+by its connection alone.
+
 *Hold-down.* A link that comes and goes would have the nodes change their status at every turn. So a
 silence that proves a false alarm (the peer is heard again, and ran on all the time: neither restarted
 nor frozen) makes the next silence need more patience: 2, then 8, then 30 seconds. After a false alarm
@@ -25,6 +30,12 @@ PATIENCE = (SILENT, 8.0, 30.0)
 CALM = 300.0
 CLOSED = 0.3
 """Seconds after its connection closed in which a peer that still lives will have dialled again."""
+UNHEARD = 0.5
+"""The same after its last beacon, when beacons came: so many in a row are not lost by chance."""
+ROUND = 0.5
+"""Seconds in which a beacon comes round when the link is well. When it takes longer, the peer counts as
+heard so long after the proof, not now: cut one way, a link falls silent on both ends at about one time."""
+OUTLIVED = 8
 FRESH = 1.0
 """A connection that closes tells of a dead process only when keep-alives came until then."""
 LISTEN = 1.0
@@ -52,6 +63,10 @@ class Hearing:
     """One of them was by a closed connection."""
     calm: float = float("-inf")
     """The end of the last silence."""
+    beacon: float = float("-inf")
+    """When the last beacon came."""
+    outlived: tuple[str, ...] = ()
+    """Processes of the peer before the present one."""
 
     @property
     def patience(self) -> float:
@@ -59,15 +74,16 @@ class Hearing:
 
     def heard(self, said: KeepAlive, opened: float, now: float) -> "Hearing":
         """The peer said so on a connection that came in at `opened`."""
-        starting = self.starting if self.starting is not None else now
-        return replace(
-            self._judged(said, now),
-            last=said,
-            at=now,
-            opened=opened,
-            closed=None,
-            starting=starting if said.status is Status.STARTING else None,
-        )
+        known = replace(self, opened=opened)
+        return known if self._overtaken(said) else replace(known._news(said, now, now), closed=None)
+
+    def beaconed(self, said: KeepAlive, proof: float, now: float) -> "Hearing":
+        """The peer said so by a beacon, after `proof`."""
+        if self._overtaken(said):
+            return self
+        lives = self.closed is not None and (proof > self.closed or self._another(said))
+        news = self._news(said, max(self.at, min(now, proof + ROUND)), now)
+        return replace(news, beacon=now, closed=None if lives else self.closed)
 
     def lost(self, now: float) -> "Hearing":
         """The peer's connection closed."""
@@ -75,7 +91,7 @@ class Hearing:
 
     def again(self, now: float) -> "Hearing":
         """Listening begins anew: this process was frozen."""
-        return Hearing(since=now, opened=now, alarms=self.alarms, resets=self.resets, calm=self.calm)
+        return replace(Hearing(since=now, opened=now), **{name: getattr(self, name) for name in OF_ALL_TIMES})
 
     def outdated(self, opened: float) -> bool:
         """Whether a connection is older than what is known: its lines lay about for some time."""
@@ -99,7 +115,32 @@ class Hearing:
         return self.starting is not None and now - self.starting > START
 
     def _gone(self, now: float) -> bool:
-        return self.closed is not None and now - self.closed > CLOSED and not self.resets
+        if self.closed is None or self.resets:
+            return False
+        return now > max(self.closed + CLOSED, self.beacon + UNHEARD)
+
+    def _another(self, said: KeepAlive) -> bool:
+        """Whether another process of the peer says so than the last one."""
+        return self.last is not None and said.run != self.last.run
+
+    def _overtaken(self, said: KeepAlive) -> bool:
+        """Whether newer things are known of the peer."""
+        if self.last and said.run == self.last.run:
+            return 0 < said.beat <= self.last.beat
+        return said.run in self.outlived
+
+    def _news(self, said: KeepAlive, at: float, now: float) -> "Hearing":
+        starting = self.starting if self.starting is not None else now
+        outlived = self.outlived
+        if self.last and self.last.run and self._another(said):
+            outlived = (*outlived, self.last.run)[-OUTLIVED:]
+        return replace(
+            self._judged(said, now),
+            last=said,
+            at=at,
+            starting=starting if said.status is Status.STARTING else None,
+            outlived=outlived,
+        )
 
     def _judged(self, said: KeepAlive, now: float) -> "Hearing":
         """With the trust that is left after the time since the last keep-alive."""
@@ -112,3 +153,7 @@ class Hearing:
             return calmless
         alarms = min(self.alarms + 1, len(PATIENCE) - 1)
         return replace(calmless, alarms=alarms, resets=self.resets or self._gone(now))
+
+
+OF_ALL_TIMES = "alarms", "resets", "calm", "outlived"
+"""What a process that was frozen still knows of its peer."""

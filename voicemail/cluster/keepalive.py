@@ -3,7 +3,8 @@ connection, opened by the sender.
 
 What a closed connection and a silence mean is judged in `hearing.py`. A connection whose lines are not
 acknowledged for GIVE_UP is replaced, so that a link that is back is used at once, whatever TCP still
-waits for. Whoever connects without a certificate of the cluster may only join (`join.py`).
+waits for. A link that loses packets stalls them for seconds all the same, so they also go as datagrams
+(`beacon.py`). Whoever connects without a certificate of the cluster may only join (`join.py`).
 """
 
 import asyncio
@@ -74,6 +75,10 @@ class KeepAlive:
     delivered_ago: float | None = None
     """Seconds since the moment until which all that its database took is on the other node's disk; None:
     not known. So the listener can tell whether that moment is later than the end of a cut."""
+    run: str = ""
+    """Of its process: random, another one after each start."""
+    beat: int = 0
+    """How often that process has said something, whichever way it went; 0: a release that does not count."""
 
     def line(self) -> bytes:
         said = {name: getattr(self, name) for name in self.__dataclass_fields__}  # asdict copies deeply
@@ -189,15 +194,19 @@ class Listener:
     ) -> None:
         self.complaints.clear()
         self.current = writer
+        closed = True
         try:
             while line and self.heard(KeepAlive.read(line), opened):
                 line = await self._line(reader)
+        except TimeoutError:
+            closed = False  # the link stalls, which tells nothing of the peer's process
         except OSError:
-            pass  # closed all the same, or silent for so long that it is as good as closed
+            pass  # closed all the same
         finally:
             if self.current is writer:
                 self.current = None
-                self.lost()
+                if closed:
+                    self.lost()
 
     async def _first(self, reader: asyncio.StreamReader) -> bytes:
         """The first line; nothing when none comes, which ends the connection as at any later time."""

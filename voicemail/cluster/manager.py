@@ -93,15 +93,26 @@ class Manager:
         on, or this process was frozen since, so the line may be old; drop the connection."""
         if self._was_frozen(now) or self.hearing.outdated(opened):
             return False
-        before, self.hearing = self.hearing, self.hearing.heard(said, opened, now)
+        self._hear(said, self.hearing.heard(said, opened, now))
+        return True
+
+    def beaconed(self, said: KeepAlive, proof: float, now: float) -> bool:
+        """Take a keep-alive that came by datagram and was made after `proof`. False: this process was frozen
+        since."""
+        if self._was_frozen(now) or proof < self.hearing.since:
+            return False
+        self._hear(said, self.hearing.beaconed(said, proof, now))
+        return True
+
+    def _hear(self, said: KeepAlive, hearing: Hearing) -> None:
+        before, self.hearing = self.hearing, hearing
         if before.patience < self.hearing.patience:
             log.warning("The peer was silent and never gone.", patience=self.hearing.patience)
         if said.epoch > self.seen:
             self.seen = said.epoch
             self._keep(said.epoch)
-        if has_duties(said.status, not self.publisher):
+        if has_duties(hearing.last.status if hearing.last else said.status, not self.publisher):
             self._gave = None
-        return True
 
     def lost(self, now: float) -> None:
         """The peer's connection closed."""

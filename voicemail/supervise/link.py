@@ -2,11 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from store.server import PostgresServer
 from voicemail.cluster import asking
+from voicemail.cluster.beacon import Exchange, Voice, key_of
 from voicemail.cluster.follower import Follower, Following
 from voicemail.cluster.keepalive import KeepAlive, speak
 from voicemail.cluster.manager import Manager
@@ -28,7 +30,7 @@ class Link:
         replaced: Callable[[], None],
     ) -> None:
         self.files, self.membership, self.server, self.manager = files, membership, server, manager
-        self.say, self.replaced = say, replaced
+        self.voice, self.replaced = Voice(say), replaced
         self.follower: Follower | None = None
         self.tasks: list[asyncio.Task[None]] = []
 
@@ -43,7 +45,10 @@ class Link:
         if peer is None:
             return
         self.manager.peer_name = peer.name
-        self.tasks.append(asyncio.create_task(speak(self.files, peer, self.say, self.replaced)))
+        self.tasks.append(asyncio.create_task(speak(self.files, peer, self.voice, self.replaced)))
+        key = key_of(self.files.secrets().cluster)
+        beacons = Exchange(self.membership.me, peer, key, self.voice, self.beaconed)
+        self.tasks.append(asyncio.create_task(beacons.run()))
         if self.server:
             link = self.server.link_conninfo(peer.address, peer.store_port, self.files.secrets().vmrepl)
             admin, number = self.server.conninfo("postgres"), self.membership.number
@@ -52,11 +57,22 @@ class Link:
 
     def heard(self, said: KeepAlive, opened: float) -> bool:
         """For the cluster port: a keep-alive from a connection that came in at `opened`."""
+        with self._news():
+            return self.manager.heard(said, opened, time.monotonic())
+
+    def beaconed(self, said: KeepAlive, proof: float) -> None:
+        """A keep-alive by datagram, made after `proof`."""
+        with self._news():
+            self.manager.beaconed(said, proof, time.monotonic())
+
+    @contextmanager
+    def _news(self) -> Iterator[None]:
+        """Replication is looked at when the peer's database came or went."""
         before = self.manager.hearing.last
-        kept = self.manager.heard(said, opened, time.monotonic())
-        if before is None or before.database != said.database:
+        yield
+        now = self.manager.hearing.last
+        if now and (before is None or before.database != now.database):
             self.wake()
-        return kept
 
     def lost(self) -> None:
         """For the cluster port: the peer's connection closed."""
