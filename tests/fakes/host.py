@@ -1,9 +1,10 @@
 """One simulated node: its role manager, the process of the Primary's work, its disk. See world.py."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+from voicemail.cluster.beacon import Beacons
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.manager import Health, Manager
 from voicemail.cluster.roles import Status, has_duties
@@ -39,6 +40,8 @@ class Connection:
     stuck: list[KeepAlive] = field(default_factory=list)
     since: float | None = None
     """Since when nothing is acknowledged."""
+    stalls_until: float = 0.0
+    """TCP waits before it repeats what was lost."""
     open: bool = True
 
 
@@ -63,6 +66,10 @@ class Host:
         self.wall = 0.0
         self.changes = 0
         self.said: tuple[Any, KeepAlive] | None = None
+        self.dials_at = 0.0
+        self.beacons: Beacons | None = None
+        """None: a release without beacons."""
+        self.beat = 0
 
     @property
     def publisher(self) -> bool:
@@ -103,4 +110,7 @@ class Host:
             status, epoch, works, wants, awake = state
             line = KeepAlive(self.number, status, epoch, duties_work=works, wants_primary=wants, awake=awake)
             self.said = state, line
-        return self.said[1]
+        if self.beacons is None:
+            return self.said[1]
+        self.beat += 1
+        return replace(self.said[1], run=self.beacons.run, beat=self.beat)

@@ -12,6 +12,8 @@ from voicemail.cluster.roles import Status
 S = Status
 SPANS = (0.1, 0.35, 0.7, 1.1, 1.6, 2.1, 2.6, 3.5, 5.0, 9.0)
 """Seconds that a fault lasts: about the limits that decide."""
+BEACONS = 0.1
+"""Seconds between two beacons: fewer than there are, to be quicker."""
 STAYS = 2.0
 """Seconds without a change after which nothing is under way any more."""
 ORDERS = ("make-primary", "deactivate", "activate")
@@ -21,6 +23,7 @@ def one_world(random: Random) -> World:
     """With a link, merges and starts that are slow or fast."""
     loss = random.choice((0.0, 0.0, 0.0, 0.05, 0.2))
     world = World(random, random.random() < 0.8, random.choice((0.0, 0.0, 0.05, 0.3)), loss)
+    world.beacons = random.choice((0.0, BEACONS))
     world.merge_takes = random.choice((0.0, 0.5, 3.0, 8.0))
     return world
 
@@ -126,6 +129,17 @@ def _disk_full(world: World, host: Host) -> Callable[[], None]:
     return emptied
 
 
+def _muted(world: World, _host: Host) -> Callable[[], None]:
+    world.note("datagrams do not pass")
+    world.muted = True
+
+    def unmuted() -> None:
+        world.note("datagrams pass")
+        world.muted = False
+
+    return unmuted
+
+
 def _jump(world: World, host: Host) -> None:
     host.wall += world.random.choice((-86400.0, -5.0, 3600.0))
 
@@ -151,6 +165,7 @@ FAULTS: dict[str, Callable[[World, Host], Callable[[], None] | None]] = {
     "duties fail": _duties_fail,
     "calls fail": _calls_fail,
     "disk full": _disk_full,
+    "no datagrams": _muted,
     "clock jumps": _jump,
     "order": _order,
     "services flicker": _flicker,
@@ -170,6 +185,7 @@ def plan(world: World, lasting: float) -> None:
 def calm(world: World) -> float:
     """End every fault. Gives the seconds within which the cluster settles: the patience and starts that
     are under way, the merge, and some rounds of keep-alives."""
+    world.muted = False
     for sender in (1, 2):
         world.set_cut(sender, False)
     for host in world.hosts:

@@ -3,8 +3,8 @@
 The Manager, the Hearing, the table and the Lease are the real ones. Simulated is what surrounds them:
 the beat of the node shell, the process of the Primary's work behind its pipe, keep-alives on TCP (in
 order on one connection, late when packets are lost, stuck while the link is cut, given up after two
-seconds), connections that are closed or reset, disks, and the stores' fences. Every event is told by
-one random generator, so a seed is a schedule. What must hold is in watch.py.
+seconds) and as datagrams (lost, late, twice, out of order, recorded and sent again), connections that are
+closed or reset, disks, and the stores' fences. Every event is told by one random generator, so a seed is a schedule. What must hold is in watch.py.
 """
 
 import heapq
@@ -13,6 +13,7 @@ from random import Random
 
 from tests.fakes.host import Connection, Host
 from tests.fakes.watch import REDIAL, Broken, Watch
+from voicemail.cluster.beacon import Beacon, Beacons
 from voicemail.cluster.keepalive import EVERY, GIVE_UP, KeepAlive
 from voicemail.cluster.manager import Manager
 from voicemail.cluster.roles import Status
@@ -22,6 +23,8 @@ from voicemail.primary.lease import Lease
 
 S = Status
 TICK = 0.1
+STRAY = 0.03
+"""The chance of a datagram to come twice, the second time late."""
 ACT = 0.23
 """Seconds between two acts of the Primary's work."""
 
@@ -29,8 +32,21 @@ ACT = 0.23
 class World:
     """Starts with both nodes down and the link whole. `run` goes on to a time; faults are methods."""
 
-    def __init__(self, random: Random, automatic: bool = True, slow: float = 0.0, loss: float = 0.0) -> None:
+    def __init__(
+        self,
+        random: Random,
+        automatic: bool = True,
+        slow: float = 0.0,
+        loss: float = 0.0,
+        beacons: float = 0.0,
+        stalls: float = 0.0,
+    ) -> None:
         self.random, self.automatic, self.slow, self.loss = random, automatic, slow, loss
+        self.beacons, self.stalls = beacons, stalls
+        """Seconds between two beacons (0: a release without them), and the chance of a line on TCP to be held
+        up for so long that its connection may be given up."""
+        self.muted = False
+        """Whether datagrams are lost while all else passes."""
         self.now = 0.0
         self.merge_takes = 0.5
         self.hosts = (Host(self, 1), Host(self, 2))
@@ -161,12 +177,18 @@ class World:
         if host.speaking is None:
             if not (self.whole and other.awake):
                 return
+            if self.now < host.dials_at:
+                return
             host.speaking = Connection(self.now + 0.001, self.now + 0.002)
         connection = host.speaking
-        if self.cut[host.number] or (self.cut[other.number] and self.now > self.passes_until):
+        if self.stalls and not connection.stuck and self.random.random() < self.stalls:
+            connection.stalls_until = self.now + self.random.uniform(0.2, 8.0)
+        stalls = self.now < connection.stalls_until
+        if stalls or self.cut[host.number] or (self.cut[other.number] and self.now > self.passes_until):
             connection.since = self.now if connection.since is None else connection.since
             if self.now - connection.since > GIVE_UP:
-                self.close(host, told=False)
+                host.dials_at = self.now + (self.random.uniform(0.0, 6.0) if self.stalls else 0.0)
+                self.close(host, told=stalls)
             else:
                 connection.stuck.append(host.says())
             return
@@ -199,6 +221,35 @@ class World:
                 sender.speaking = None
             self.ended(host, connection)
 
+    # ---- datagrams
+
+    def shine(self, host: Host) -> None:
+        """A node sends a beacon, and so on."""
+        self.at(self.now + self.beacons, host, lambda: self.deliver(host, False, lambda: self.shine(host)))
+        assert host.beacons
+        said = host.says()
+        host.beacons = host.beacons.sends(said.beat, self.now)
+        self.throw(self.hosts[2 - host.number], Beacon(said, host.beacons.echo))
+
+    def throw(self, other: Host, beacon: Beacon) -> None:
+        """A datagram goes its way, whatever else does."""
+        sender = beacon.said.number
+        if self.muted or self.cut[sender] or self.random.random() < self.loss:
+            return
+        self.at(self.now + 0.001 + self.random.random() * self.slow, None, lambda: self.catch(other, beacon))
+        if self.random.random() < STRAY:
+            late = self.now + self.random.choice((0.0, 0.1, 1.0, 1.9, 4.0))
+            self.at(late + 0.002, None, lambda: self.catch(other, beacon))
+
+    def catch(self, host: Host, beacon: Beacon) -> None:
+        self.deliver(host, True, lambda: self.see(host, beacon))
+
+    def see(self, host: Host, beacon: Beacon) -> None:
+        if host.beacons and host.manager:
+            host.beacons, proof = host.beacons.hears(beacon, self.now)
+            if proof is not None:
+                host.manager.beaconed(beacon.said, proof, self.now)
+
     # ---- the nodes
 
     def start(self, host: Host, ready_after: float = 0.2) -> None:
@@ -211,6 +262,10 @@ class World:
         host.awake_since, host.was_ready = self.now, False
         host.ready_at = self.now + ready_after
         host.lease, host.pipe, host.duty_frozen = Lease(), [], False
+        host.beacons = None
+        if self.beacons:
+            host.beacons = Beacons(f"{self.random.getrandbits(64):x}")
+            self.at(self.now + self.random.random() * TICK, host, lambda: self.shine(host))
         self.at(self.now + self.random.random() * TICK, host, lambda: self.beat(host))
         self.at(self.now + self.random.random() * EVERY, host, lambda: self.speak(host))
         self.at(self.now + self.random.random() * ACT, host, lambda: self.work(host))

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
-from tests.fakes.schedules import FAULTS, ORDERS, SPANS, fault, settle, start
+from tests.fakes.schedules import BEACONS, FAULTS, ORDERS, SPANS, fault, settle, start
 from tests.fakes.world import World
 
 HOSTS = st.sampled_from((0, 1))
@@ -23,9 +23,12 @@ class Cluster(RuleBasedStateMachine):
         slow=st.sampled_from((0.0, 0.05, 0.3)),
         loss=st.sampled_from((0.0, 0.1)),
         merge=st.sampled_from((0.0, 0.5, 5.0)),
+        beacons=st.sampled_from((0.0, BEACONS)),
     )
-    def begin(self, seed: int, automatic: bool, slow: float, loss: float, merge: float) -> None:
-        self.world = World(Random(seed), automatic, slow, loss)
+    def begin(
+        self, seed: int, automatic: bool, slow: float, loss: float, merge: float, beacons: float
+    ) -> None:
+        self.world = World(Random(seed), automatic, slow, loss, beacons)
         self.world.merge_takes = merge
         for host in self.world.hosts:
             start(self.world, host)

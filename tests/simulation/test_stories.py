@@ -6,9 +6,10 @@ from random import Random
 import pytest
 
 from tests.fakes.host import Host
-from tests.fakes.schedules import calm
+from tests.fakes.schedules import BEACONS, calm
 from tests.fakes.world import World
-from voicemail.cluster.hearing import CALM, PATIENCE, SILENT
+from voicemail.cluster.beacon import EVERY
+from voicemail.cluster.hearing import CALM, PATIENCE, ROUND, SILENT
 from voicemail.cluster.roles import Status
 
 S = Status
@@ -16,9 +17,9 @@ MOST_CHANGES = 4
 """On each node, in twenty turns of a link that comes and goes."""
 
 
-def cluster(automatic: bool = True, seed: int = 1) -> World:
+def cluster(automatic: bool = True, seed: int = 1, beacons: float = BEACONS) -> World:
     """Two nodes in calm: the publisher is Primary."""
-    world = World(Random(seed), automatic)
+    world = World(Random(seed), automatic, beacons=beacons)
     for host in world.hosts:
         world.start(host)
     world.run(6.0)
@@ -196,6 +197,50 @@ def test_a_publisher_that_never_gets_ready_does_not_keep_the_cluster_waiting() -
     world.start(world.hosts[1])
     world.run(20.0)
     assert states(world) == (S.STARTING, S.PRIMARY)
+
+
+def lossy(seconds: float, beacons: float) -> World:
+    """So long on a link that loses one packet in five."""
+    world = cluster(beacons=beacons)
+    world.loss, world.stalls = 0.2, 0.05
+    world.run(world.now + seconds)
+    return world
+
+
+def test_one_packet_in_five_lost_for_ten_minutes_is_no_alarm() -> None:
+    world = lossy(600.0, EVERY)
+    assert [(host.changes, patience(host)) for host in world.hosts] == [(0, SILENT)] * 2, "\n".join(world.log)
+
+
+def test_without_beacons_it_is_one() -> None:
+    """Or the story before this one would prove nothing."""
+    assert sum(host.changes for host in lossy(60.0, 0.0).hosts) > 0
+
+
+@pytest.mark.parametrize("muted", [1, 2])
+def test_a_way_that_is_cut_is_silent_from_both_ends(muted: int, seed: int) -> None:
+    """The one that hears still is Secondary, and would wait for ever."""
+    world = cluster(seed=seed)
+    world.set_cut(muted, True, passes=0.0)
+    world.run(world.now + SILENT + ROUND + 0.5)
+    assert states(world) == (S.PRIMARY, S.PRIMARY)
+
+
+def test_a_process_that_dies_is_replaced_within_a_second_with_and_without_beacons(seed: int) -> None:
+    for beacons in (0.0, EVERY):
+        world = cluster(seed=seed, beacons=beacons)
+        world.crash(world.hosts[0])
+        assert world.run_until(lambda two=world.hosts[1]: two.status is S.PRIMARY, 1.0, 0.01) < 0.8  # type: ignore[misc]
+
+
+def test_a_connection_that_is_reset_is_no_death_when_beacons_go_on(seed: int) -> None:
+    world = cluster(seed=seed)
+    for _ in range(20):
+        world.reset()
+        for host in world.hosts:
+            host.dials_at = world.now + 5.0
+        world.run(world.now + 6.0)
+    assert [(host.changes, patience(host)) for host in world.hosts] == [(0, SILENT)] * 2, "\n".join(world.log)
 
 
 def test_calm_ends_whatever_was() -> None:
