@@ -185,7 +185,7 @@ class Node:
             taking_calls=self._lets_in(),
             schema=told(self.database.schema, self.link.follower),
             clock=time.time(),
-            awake=self.manager.awake,
+            awake=self.manager.awake(now),
             delivered_ago=ago(following.delivered_at, now),
         )
 

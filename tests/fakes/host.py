@@ -105,7 +105,7 @@ class Host:
     def says(self) -> KeepAlive:
         assert self.manager
         manager, wants = self.manager, self.manager.wants_primary(self.world.now)
-        state = (manager.status, manager.epoch, self.duties_work, wants, manager.awake)
+        state = (manager.status, manager.epoch, self.duties_work, wants, manager.awake(self.world.now))
         if self.said is None or self.said[0] != state:
             status, epoch, works, wants, awake = state
             line = KeepAlive(self.number, status, epoch, duties_work=works, wants_primary=wants, awake=awake)

@@ -75,9 +75,7 @@ class Manager:
         self.hearing = Hearing(since=now)
         self.history: list[Change] = [Change(time.time(), self.status, self.status, "it was started", epoch)]
         self.health = Health()
-        self.awake = now
-        """Since when this process has run without a pause; for the keep-alive."""
-        self._ticked = now
+        self._awake = self._ticked = now
         self._trouble = False
         self._wished = LONG_AGO
         self._gave: float | None = None
@@ -166,6 +164,12 @@ class Manager:
         """For the keep-alive: whether an operator asked for this node to be Primary, not long ago."""
         return now - self._wished <= WISH
 
+    def awake(self, now: float) -> float:
+        """For the keep-alive: since when this process has run without a pause, also when this is the first
+        thing that it does after one."""
+        self._was_frozen(now)
+        return self._awake
+
     # ---- an operator's orders
 
     def order_primary(self, now: float) -> None:
@@ -248,7 +252,7 @@ class Manager:
         if now - self._ticked <= PAUSE:
             return False
         log.warning("This process was frozen; listening anew.", seconds=round(now - self._ticked, 1))
-        self.hearing, self._ticked, self.awake = self.hearing.again(now), now, now
+        self.hearing, self._ticked, self._awake = self.hearing.again(now), now, now
         return True
 
     def _keep(self, epoch: int) -> bool:
