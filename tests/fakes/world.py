@@ -4,7 +4,8 @@ The Manager, the Hearing, the table and the Lease are the real ones. Simulated i
 the beat of the node shell, the process of the Primary's work behind its pipe, keep-alives on TCP (in
 order on one connection, late when packets are lost, stuck while the link is cut, given up after two
 seconds) and as datagrams (lost, late, twice, out of order, recorded and sent again), connections that are
-closed or reset, disks, and the stores' fences. Every event is told by one random generator, so a seed is a schedule. What must hold is in watch.py.
+closed or reset, disks, and the stores' fences. Every event is told by one random generator, so a seed is a
+schedule. What must hold is in watch.py.
 """
 
 import heapq

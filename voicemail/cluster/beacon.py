@@ -30,8 +30,9 @@ from voicemail.secrets import Member
 log = structlog.get_logger()
 
 EVERY = 0.05
-ROUND = 2.0
-"""Seconds in which an echo must come round."""
+ROUND = 1.0
+"""Seconds in which an echo must come round. Two seconds after what was heard the peer counts as silent, and
+should it freeze its lease takes 1.5 s to end: more than a second may not be spent on the way."""
 UNPROVEN = 0.5
 """Seconds without one that counts, after which beacons of another process of the peer are echoed: it was
 started anew. Before that they may be a recording's."""
@@ -70,9 +71,9 @@ class Beacon:
         first, _, line = body.partition(b"\n")
         try:
             run, beat = json.loads(first)["echo"]
-        except (TypeError, KeyError) as error:
+            return cls(KeepAlive.read(line), (str(run), int(beat)))
+        except (TypeError, KeyError, RecursionError) as error:
             raise ValueError(f"not a beacon: {error}") from None
-        return cls(KeepAlive.read(line), (str(run), int(beat)))
 
 
 @dataclass(frozen=True, slots=True)

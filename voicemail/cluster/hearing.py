@@ -36,6 +36,7 @@ ROUND = 0.5
 """Seconds in which a beacon comes round when the link is well. When it takes longer, the peer counts as
 heard so long after the proof, not now: cut one way, a link falls silent on both ends at about one time."""
 OUTLIVED = 8
+"""So many of the peer's former processes are remembered; of an older one nothing is under way any more."""
 FRESH = 1.0
 """A connection that closes tells of a dead process only when keep-alives came until then."""
 LISTEN = 1.0

@@ -94,8 +94,8 @@ class KeepAlive:
             read = cls(**known | {"status": Status(said["status"])})
         except (TypeError, AttributeError, KeyError, RecursionError) as error:
             raise ValueError(f"not a keep-alive: {error}") from None
-        if not (isinstance(read.number, int) and isinstance(read.epoch, int)):
-            raise ValueError("not a keep-alive: number and epoch must be whole numbers")
+        if not all(isinstance(number, int) for number in (read.number, read.epoch, read.beat)):
+            raise ValueError("not a keep-alive: number, epoch and beat must be whole numbers")
         return read
 
 

@@ -1,10 +1,21 @@
 """What silence means, and how much of it is borne after false alarms."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from voicemail.cluster.hearing import CALM, CLOSED, FRESH, PATIENCE, SILENT, START, Hearing
+from voicemail.cluster.hearing import (
+    CALM,
+    CLOSED,
+    FRESH,
+    PATIENCE,
+    ROUND,
+    SILENT,
+    START,
+    UNHEARD,
+    Hearing,
+)
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.roles import Status
 
@@ -84,3 +95,63 @@ def test_a_peer_is_late_when_it_has_been_starting_for_too_long() -> None:
     hearing = heard(Hearing(), 10.0, 11.0, 12.0, said=starting)
     assert not hearing.late(10.0 + START) and hearing.late(10.1 + START)
     assert not heard(hearing, 13.0).late(100.0)
+
+
+# ---- beacons
+
+
+def beat(number: int, run: str = "one", **more: Any) -> KeepAlive:
+    return replace(PEER, run=run, beat=number, **more)
+
+
+def beaconed(hearing: Hearing, *times: float, first: int = 1) -> Hearing:
+    """Each came round in 10 ms."""
+    for number, now in enumerate(times, first):
+        hearing = hearing.beaconed(beat(number), now - 0.01, now)
+    return hearing
+
+
+def test_beacons_alone_keep_the_peer_heard_whatever_happens_to_its_connection() -> None:
+    hearing = heard(Hearing(), 10.0, said=beat(1)).lost(10.1)
+    hearing = beaconed(hearing, *(10.2 + step / 5 for step in range(100)), first=2)
+    assert hearing.peer(30.0) and hearing.patience == SILENT
+
+
+def test_what_came_late_on_the_connection_takes_no_place_of_later_news() -> None:
+    hearing = beaconed(Hearing(), 10.0, first=8).heard(beat(7, status=S.SECONDARY), 9.0, 11.0)
+    assert hearing.last == beat(8) and hearing.at == 10.0 and hearing.outdated(8.9)
+    assert hearing.heard(beat(9, status=S.SECONDARY), 9.0, 11.0).last == beat(9, status=S.SECONDARY)
+
+
+def test_what_a_process_said_that_has_ended_is_no_news() -> None:
+    hearing = beaconed(Hearing(), 10.0).beaconed(beat(1, "two"), 10.1, 10.2)
+    assert hearing.last == beat(1, "two")
+    assert hearing.heard(beat(900), 9.0, 10.3).last == hearing.last
+    assert hearing.beaconed(beat(900), 10.25, 10.3) == hearing
+
+
+def test_a_release_that_does_not_count_is_heard_as_ever() -> None:
+    hearing = heard(Hearing(), 10.0, 11.0)
+    assert hearing.at == 11.0 and heard(beaconed(hearing, 11.5), 12.0).last == PEER
+
+
+def test_a_closed_connection_is_a_death_only_when_no_beacon_comes_after_it() -> None:
+    hearing = beaconed(Hearing(), 10.0, 10.1).lost(10.11)
+    assert hearing.peer(10.1 + UNHEARD) and hearing.peer(10.11 + UNHEARD) is None
+    assert beaconed(hearing, 10.3, first=3).peer(11.0)
+
+
+def test_a_beacon_that_was_under_way_when_the_connection_closed_is_no_sign_of_life() -> None:
+    hearing = beaconed(Hearing(), 10.0).lost(10.1).beaconed(beat(2), 10.05, 10.15)
+    assert hearing.peer(10.15 + UNHEARD) and hearing.peer(10.16 + UNHEARD) is None
+
+
+def test_a_slow_way_round_counts_from_its_proof() -> None:
+    hearing = beaconed(Hearing(), 10.0).beaconed(beat(2), 10.1, 11.0)
+    assert hearing.at == 10.1 + ROUND
+    assert hearing.beaconed(beat(3), 10.0, 11.0).at == hearing.at  # never earlier than what is known
+
+
+def test_being_frozen_oneself_lets_no_former_process_of_the_peer_be_heard() -> None:
+    hearing = beaconed(Hearing(), 10.0).beaconed(beat(1, "two"), 10.1, 10.2).again(20.0)
+    assert hearing.heard(beat(900), 20.1, 20.2).last is None

@@ -29,6 +29,7 @@ def test_what_an_older_node_does_not_say_is_as_by_default() -> None:
         b"", b"\xff\xfe", b"{", b"[]", b"7", b"null", b'"x"', b"{}", b'{"status": "Primary"}',
         b'{"number": 1, "status": "Emperor", "epoch": 1}', b'{"number": 1, "status": [], "epoch": 1}',
         b'{"number": 1, "status": "Primary", "epoch": "9"}', b"[" * 50000,
+        b'{"number": 1, "status": "Primary", "epoch": 1, "beat": "9"}',
     ],
 )  # fmt: skip
 def test_anything_else_is_a_value_error(line: bytes) -> None:

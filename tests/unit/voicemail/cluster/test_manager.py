@@ -223,3 +223,35 @@ def test_silence_proves_nothing_before_it_has_been_listened_for() -> None:
     assert not start.heard(PEER, 10.2, 10.5).sought(10.0 + LISTEN)
     assert start.heard(PEER, 10.2, 10.5).sought(10.01 + LISTEN)
     assert not start.heard(PEER, 10.2, 10.5).again(20.0).sought(21.0)
+
+
+def test_beacons_alone_keep_a_secondary_secondary() -> None:
+    setting = secondary()
+    for beat in range(1, 100):
+        said = replace(PEER, run="one", beat=beat)
+        assert setting.manager.beaconed(said, setting.now - 0.01, setting.now)
+        setting.tick()
+    assert setting.manager.status is S.SECONDARY
+    setting.pass_by(SILENT + 0.2)
+    assert setting.manager.status is S.PRIMARY
+
+
+@pytest.mark.parametrize("tick_first", [True, False])
+def test_beacons_that_lay_there_during_the_freeze_prove_nothing(tick_first: bool) -> None:
+    setting = secondary()
+    said, before = replace(PEER, run="one", beat=1), setting.now
+    setting.now += PAUSE + 0.1
+    if tick_first:
+        setting.tick(0.0)
+    assert not setting.manager.beaconed(said, before, setting.now)
+    assert not setting.manager.beaconed(said, setting.now - 0.01, setting.now)
+    assert setting.manager.hearing.peer(setting.now) is None
+    assert setting.manager.beaconed(said, setting.now, setting.now + 0.01)
+
+
+def test_the_first_that_is_said_after_a_freeze_tells_of_it() -> None:
+    setting = secondary()
+    began = setting.manager.awake(setting.now)
+    setting.pass_by(1.0, PEER)
+    assert setting.manager.awake(setting.now + PAUSE) == began
+    assert setting.manager.awake(setting.now + 30.0) == setting.now + 30.0
