@@ -160,7 +160,7 @@ directory = "/var/lib/voicemail"  # database, spool, certificates, secrets
 user = "voicemail"                # whom PostgreSQL runs as, when the node is started by root
 
 [cluster]
-port = 5065                       # keep-alives and joining, TLS
+port = 5065                       # TCP (TLS): keep-alives, joining; UDP: keep-alives
 change_status_automatically = true
 
 [sip]

@@ -42,6 +42,8 @@ class Fault:
     alarms: bool = False
     """Whether it is a false alarm to the nodes: they need more silence to believe the next one
     (`voicemail/cluster/hearing.py`, hold-down), so the Primary moves later or not at all."""
+    unnoticed: bool = False
+    """Whether no status may change."""
     lossy: bool = False
     """Whether callers' own packets are lost, so that some of them may give up."""
 
@@ -154,7 +156,7 @@ FAULTS = {
         Fault("cut 4 s", 4.0, cut, mend, splits=True, alarms=True, moves=True),
         Fault("cut 10 s", 10.0, cut, mend, splits=True, alarms=True, moves=True),
         Fault("deaf node", 8.0, deafen, mend, splits=True, alarms=True),
-        Fault("lose 20 % between", 10.0, lose, mend, splits=True, alarms=True),
+        Fault("lose 20 % between", 10.0, lose, mend, splits=True, unnoticed=True),
         Fault("lose 20 % everywhere", 8.0, lose_all, mend, lossy=True, alarms=True),
         Fault("kill both nodes", 0.5, kill_both, start_both, both_down=True),
         Fault("full disk", 5.0, fill_disk, empty_disk),
@@ -175,6 +177,7 @@ LONG = {
     fault.name: fault
     for fault in (
         Fault("cut 30 s", 30.0, cut, mend, splits=True, alarms=True, moves=True),
+        Fault("lose 20 % for 600 s", 600.0, lose, mend, splits=True, unnoticed=True),
         Fault("cut 300 s", 300.0, cut, mend, splits=True, alarms=True, moves=True),
     )
 }

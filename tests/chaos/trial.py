@@ -158,6 +158,8 @@ class Trial:
         self.windows.append(Window(start, healed, end, deaf))
         row.new_primary = figures.new_primary(self.changes(), start + self.clock, end + self.clock)
         row.changes = sum(start <= c.at - self.clock <= end for c in self.changes())
+        if fault.unnoticed and row.changes:
+            row.wrong.append(f"{row.changes} changes of status, for nothing")
         trusting = fault.name == "kill node" or not any(earlier.alarms for earlier in self.faults)
         if fault.moves and trusting and row.target.endswith("Primary") and row.new_primary is None:
             row.wrong.append("the other node did not become Primary")

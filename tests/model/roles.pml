@@ -11,6 +11,8 @@
  *    neither gets more than AHEAD beats ahead of the other, so nothing below needs fairness.
  *  - A peer may be found silent at any beat while nothing comes from it: its way here is cut, it is dead,
  *    or it is frozen. While keep-alives can come, it is not: a link so bad that for 2 s none comes is cut.
+ *    When one way is cut, both nodes may find the other silent: the product does (TCP without acknowledgements,
+ *    datagrams without echo), which is both ways cut here.
  *  - The lease (1.5 s) of a frozen node ends before that node is found silent (2 s). This is the one
  *    comparison of two times that safety rests on; the mutant NO_LEASE drops it.
  *  - An operator's wish, a start, a merge take any time, and have ended before the world is quiet.
@@ -76,7 +78,9 @@ bit late[2];    /* the peer has been Starting for longer than a start takes */
 
 /* ---- the keep-alive on its way to node i. While it waits to be heard no other is told, so what is heard
  * may be as old as the beats are apart. What was under way when the link was cut still comes, at any
- * time, as TCP repeats it. */
+ * time, as TCP repeats it. Keep-alives go two ways, TCP and datagrams; as they are numbered and nothing
+ * takes the place of what is newer, both are one here (hearing.py, beacon.py). A datagram never is from
+ * long ago: it names what it answers. */
 bit told[2];
 byte told_status[2];
 byte told_epoch[2];
