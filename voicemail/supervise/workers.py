@@ -7,6 +7,8 @@ from sip.board import Board, State, WorkerState
 
 SILENT = 3.0
 """Seconds without a poll after which a worker does not count as up; it polls twice a second."""
+PAUSE = 1.0
+"""Seconds between two looks that mean a freeze of the whole node: all polls are old then, and count anew."""
 
 
 class Workers:
@@ -17,6 +19,8 @@ class Workers:
         self._awake: tuple[bool, ...] = ()
         self._board: Board | None = None
         self._inode = 0
+        self._looked: float | None = None
+        self._since = float("-inf")
         self.seen: tuple[WorkerState, ...] = ()
 
     def forget(self) -> None:
@@ -26,12 +30,15 @@ class Workers:
 
     def look(self, now: float) -> None:
         """Read the board at `now` (monotonic seconds); nobody is there when it cannot be read."""
+        if self._looked is not None and now - self._looked > PAUSE:
+            self._since = now
+        self._looked = now
         try:
             inode = os.stat(self._path).st_ino
             if self._board is None or self._inode != inode:
                 self._board, self._inode = Board.open(self._path), inode
             self.seen = self._board.read()
-            self._awake = tuple(now - beat < SILENT for beat in self._board.beats())
+            self._awake = tuple(now - max(beat, self._since) < SILENT for beat in self._board.beats())
         except (OSError, ValueError):
             self.seen = ()
 

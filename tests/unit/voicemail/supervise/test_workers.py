@@ -39,3 +39,13 @@ def test_a_worker_that_hangs_takes_no_calls(tmp_path: Path) -> None:
     assert len(workers.up) == 1
     workers.look(103.1)
     assert not workers.up
+
+
+def test_workers_that_were_frozen_with_the_node_may_wake_before_they_hang(tmp_path: Path) -> None:
+    board(tmp_path / "board", 1, polled=100.0)
+    workers = Workers(tmp_path / "board")
+    for now in (100.1, 110.0, 110.9, 111.8, 112.7):
+        workers.look(now)
+        assert len(workers.up) == 1
+    workers.look(113.1)
+    assert not workers.up
