@@ -172,7 +172,7 @@ KINDS = (
     Kind(
         "no_connection_to_peer", E,
         "No keep-alive comes from the other server. Each of them acts as Primary.",
-        "See whether the other server runs, then the network between them (cluster port, TCP and UDP, both ways).",
+        "See whether the other server runs, then the network between them (cluster port, TCP and UDP).",
         _no_connection,
     ),
     Kind(
