@@ -12,7 +12,7 @@ from voicemail.cluster.roles import Status
 S = Status
 SPANS = (0.1, 0.35, 0.7, 1.1, 1.6, 2.1, 2.6, 3.5, 5.0, 9.0)
 """Seconds that a fault lasts: about the limits that decide."""
-BEACONS = 0.1
+BEACONS = 0.2
 """Seconds between two beacons: fewer than there are, to be quicker."""
 STAYS = 2.0
 """Seconds without a change after which nothing is under way any more."""
@@ -23,7 +23,7 @@ def one_world(random: Random) -> World:
     """With a link, merges and starts that are slow or fast."""
     loss = random.choice((0.0, 0.0, 0.0, 0.05, 0.2))
     world = World(random, random.random() < 0.8, random.choice((0.0, 0.0, 0.05, 0.3)), loss)
-    world.beacons = random.choice((0.0, BEACONS))
+    world.beacons = random.choice((0.0, 0.0, BEACONS))
     world.merge_takes = random.choice((0.0, 0.5, 3.0, 8.0))
     return world
 

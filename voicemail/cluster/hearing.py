@@ -19,6 +19,7 @@ work of a host that really falls silent waits for so long; calls never do.
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.roles import Status
@@ -75,16 +76,18 @@ class Hearing:
 
     def heard(self, said: KeepAlive, opened: float, now: float) -> "Hearing":
         """The peer said so on a connection that came in at `opened`."""
-        known = replace(self, opened=opened)
-        return known if self._overtaken(said) else replace(known._news(said, now, now), closed=None)
+        if self._overtaken(said):
+            return replace(self, opened=opened)
+        return self._news(said, now, now, opened=opened, closed=None)
 
     def beaconed(self, said: KeepAlive, proof: float, now: float) -> "Hearing":
         """The peer said so by a beacon, after `proof`."""
         if self._overtaken(said):
             return self
-        lives = self.closed is not None and (proof > self.closed or self._another(said))
-        news = self._news(said, max(self.at, min(now, proof + ROUND)), now)
-        return replace(news, beacon=now, closed=None if lives else self.closed)
+        at = max(self.at, min(now, proof + ROUND))
+        if self.closed is not None and (proof > self.closed or self._another(said)):
+            return self._news(said, at, now, beacon=now, closed=None)
+        return self._news(said, at, now, beacon=now)
 
     def lost(self, now: float) -> "Hearing":
         """The peer's connection closed."""
@@ -130,7 +133,7 @@ class Hearing:
             return 0 < said.beat <= self.last.beat
         return said.run in self.outlived
 
-    def _news(self, said: KeepAlive, at: float, now: float) -> "Hearing":
+    def _news(self, said: KeepAlive, at: float, now: float, **more: Any) -> "Hearing":
         starting = self.starting if self.starting is not None else now
         outlived = self.outlived
         if self.last and self.last.run and self._another(said):
@@ -141,6 +144,7 @@ class Hearing:
             at=at,
             starting=starting if said.status is Status.STARTING else None,
             outlived=outlived,
+            **more,
         )
 
     def _judged(self, said: KeepAlive, now: float) -> "Hearing":
