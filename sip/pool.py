@@ -99,15 +99,14 @@ class Zygote:
         signal.signal(signal.SIGCHLD, _nothing)
         signal.pthread_sigmask(signal.SIG_BLOCK, watched)
         log.info("pool starts", workers=self.settings.workers)
-        at_once = False
+        caught = 0
         while not self.ending:
             self.reap()
             self.end_hung(time.monotonic())
             self.start_due()
-            caught = signal.sigtimedwait(watched, self.pause())
-            self.ending = caught is not None and caught.si_signo != signal.SIGCHLD
-            at_once = caught is not None and caught.si_signo == END_CALLS
-        self.finish(watched, at_once)
+            caught = waited(watched, self.pause())
+            self.ending = caught not in (0, signal.SIGCHLD)
+        self.finish(watched, caught == END_CALLS)
         log.info("pool has ended")
 
     def start_due(self) -> None:
@@ -177,8 +176,7 @@ class Zygote:
         self.tell(END_CALLS if at_once else signal.SIGTERM)
         deadline = time.monotonic() + (0.0 if at_once else self.settings.drain) + LAST_WORDS
         while any(slot.pid for slot in self.slots) and (left := deadline - time.monotonic()) > 0:
-            caught = signal.sigtimedwait({signal.SIGCHLD, END_CALLS}, left)
-            if caught and caught.si_signo == END_CALLS:
+            if waited({signal.SIGCHLD, END_CALLS}, left) == END_CALLS:
                 self.tell(END_CALLS)
                 deadline = min(deadline, time.monotonic() + LAST_WORDS)
             self.reap()
@@ -193,6 +191,13 @@ class Zygote:
             if slot.pid:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(slot.pid, number)
+
+
+def waited(watched: set[signal.Signals], seconds: float) -> int:
+    """The signal that came within so many seconds; 0: none. Python's sigtimedwait gives one of any number,
+    made of nothing, when this process was stopped and goes on after the time is over (seen in 3.11)."""
+    caught = signal.sigtimedwait(watched, seconds)
+    return caught.si_signo if caught and caught.si_signo in watched else 0
 
 
 def _nothing(_signal: int, _frame: FrameType | None) -> None:

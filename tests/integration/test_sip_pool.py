@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import socket
+import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -263,3 +264,22 @@ async def test_a_call_in_the_place_of_one_that_just_ended_is_not_ended_with_it(
             await asyncio.sleep(0.3)
             assert pool.busy() == 4
             await new.received()
+
+
+async def test_being_stopped_and_going_on_is_no_signal_to_end() -> None:
+    """As when the machine is frozen: the pool once ended all its workers at waking."""
+    code = (
+        "import signal; from sip.pool import waited; watched = {signal.SIGTERM};"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, watched); print('waits', flush=True);"
+        "print(waited(watched, 0.1), flush=True); print(waited(watched, 9.0))"
+    )
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
+    assert process.stdout
+    await process.stdout.readline()
+    process.send_signal(signal.SIGSTOP)
+    await asyncio.sleep(0.3)
+    process.send_signal(signal.SIGCONT)
+    assert await process.stdout.readline() == b"0\n"
+    process.terminate()
+    assert await process.stdout.readline() == b"15\n"
+    await process.wait()
