@@ -271,11 +271,12 @@ async def test_being_stopped_and_going_on_is_no_signal_to_end() -> None:
     code = (
         "import signal; from sip.pool import waited; watched = {signal.SIGTERM};"
         "signal.pthread_sigmask(signal.SIG_BLOCK, watched); print('waits', flush=True);"
-        "print(waited(watched, 0.1), flush=True); print(waited(watched, 9.0))"
+        "print(waited(watched, 0.2), flush=True); print(waited(watched, 9.0))"
     )
     process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, stdout=asyncio.subprocess.PIPE)
     assert process.stdout
     await process.stdout.readline()
+    await asyncio.sleep(0.05)  # until it waits
     process.send_signal(signal.SIGSTOP)
     await asyncio.sleep(0.3)
     process.send_signal(signal.SIGCONT)
