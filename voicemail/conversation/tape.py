@@ -3,6 +3,9 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cached_property
+from itertools import zip_longest
+from pathlib import Path
 
 import numpy as np
 
@@ -14,6 +17,12 @@ from voicemail.stretch import Samples, louder, stretched
 SPEEDS = (0.5, 0.75, 1.0, 1.25, 1.5, 2.0)
 VOLUMES = (0, 6, 12, -6)
 """dB, in the order in which one key goes through them."""
+FIRST = 20.0
+"""Seconds of a recording that are made slower or faster before they play; the rest is while they do."""
+AROUND = 2.0
+"""Seconds before the end of the first piece in which it may end: where it is quietest."""
+WINDOW = 400
+"""Samples whose loudness is compared for that."""
 
 
 class Tape:
@@ -69,28 +78,56 @@ class Tape:
 
     async def play(self, call: Call, until: str) -> str:
         """To the next stop. The key out of `until` that stopped it; "" when it got there."""
+        was, ends, key = self.at, await asyncio.to_thread(self._ends), ""
+        coming = self._prepared(self.at, ends[0])
+        try:
+            for end, following in zip_longest(ends, ends[1:]):
+                piece = await self._sounds.file(await coming)
+                if following:
+                    coming = self._prepared(end, following)
+                if key := await self._play_piece(call, until, piece, end):
+                    break
+        finally:
+            coming.cancel()
+        self.heard |= not key and self.ended and was < ends[-1]
+        return key
+
+    def _ends(self) -> list[float]:
+        """Where the pieces end in which the tape plays to its next stop. What is stretched begins with a
+        short one: making five minutes slower takes longer than a key may wait."""
         end = next((stop for stop in self._stops if stop > self.at), self._sound.seconds)
-        piece = await self._sounds.file(await asyncio.to_thread(self._piece, end))
+        if self.speed == 1.0 or end - self.at <= FIRST:
+            return [end]
+        start = round((self.at + FIRST - AROUND) * wav.RATE)
+        around = np.abs(self._plain[start : start + round(AROUND * wav.RATE)].astype(np.int32))
+        quietest = int(around.reshape(-1, WINDOW).sum(axis=1).argmin())
+        return [(start + (quietest + 0.5) * WINDOW) / wav.RATE, end]
+
+    def _prepared(self, start: float, end: float) -> asyncio.Task[bytes]:
+        return asyncio.create_task(asyncio.to_thread(self._piece, start, end))
+
+    async def _play_piece(self, call: Call, until: str, piece: Path, end: float) -> str:
         began = self._now()
         try:
             key = await call.play(piece, until=until)
         finally:
             played = (self._now() - began).total_seconds() * self.speed
             self._sounds.drop(piece)
-            was, self.at = self.at, min(max(self.at, self.at + played), end)
+            self.at = min(max(self.at, self.at + played), end)
         if not key:
             self.at = end
-        self.heard |= not key and self.ended and was < end
         return key
 
-    def _piece(self, end: float) -> bytes:
-        """From where it stands to `end`, as it is to be heard."""
-        whole = not self.at and end >= self._sound.seconds
-        if whole and self.speed == 1.0 and not self.volume:
+    def _piece(self, start: float, end: float) -> bytes:
+        """From `start` to `end`, as it is to be heard."""
+        first, last = int(start * wav.RATE), round(end * wav.RATE)
+        if self.speed != 1.0 or self.volume:
+            heard = louder(stretched(self._plain[first:last], self.speed, wav.RATE), self.volume)
+            return wav.file_pcm16(heard.tobytes().ljust(2 * wav.PLAYABLE, b"\0"))
+        if not first and last >= self._sound.samples:
             return self._audio
-        first, last = int(self.at * wav.RATE), round(end * wav.RATE)
-        if self.speed == 1.0 and not self.volume:
-            return wav.file_ulaw(wav.samples_ulaw(self._sound)[first:last].ljust(wav.PLAYABLE, wav.SILENCE))
-        plain: Samples = np.frombuffer(wav.samples_pcm16(self._sound), np.int16)[first:last]
-        heard = louder(stretched(plain, self.speed, wav.RATE), self.volume)
-        return wav.file_pcm16(heard.tobytes().ljust(2 * wav.PLAYABLE, b"\0"))
+        return wav.file_ulaw(wav.samples_ulaw(self._sound)[first:last].ljust(wav.PLAYABLE, wav.SILENCE))
+
+    @cached_property
+    def _plain(self) -> Samples:
+        return np.frombuffer(wav.samples_pcm16(self._sound), np.int16)
