@@ -11,7 +11,7 @@ from sip import accounts
 from sip.digest import ha1
 from sip.edge import Address, Listen, Trunk
 from tests.fakes.edge import TRUNK, RunningEdge, Scene, free_port, peer_answers, until
-from tests.fakes.registering import RegisteringPhone
+from tests.fakes.registering import RegisteringPhone, proof
 from tests.fakes.sip import SDP, Dialog, Message, Worker, uri_of
 
 SECRET = "0123456789abcdef"
@@ -106,6 +106,17 @@ async def test_after_ten_wrong_passwords_an_address_waits_and_others_do_not(scen
     assert (await guesser.register(edge.where)).code == 403
     own = RegisteringPhone(await scene.party("127.0.0.3"), "1001", PASSWORD)
     assert (await own.register(edge.where)).code == 200
+
+
+async def test_an_answer_to_a_challenge_is_worth_nothing_at_another_address(scene: Scene) -> None:
+    edge, worker = await house(scene, allowed_networks=("127.0.0.1", "127.0.0.3"))
+    own, thief = await scene.party(), await scene.party("127.0.0.3")
+    uri, claimed = f"sip:5000@{edge.uri}", ("From", "<sip:1001@x>;tag=a")
+    challenge = (await own.request("INVITE", uri, edge.where, (claimed,))).get("Proxy-Authenticate")
+    shown = ("Proxy-Authorization", proof(challenge, "INVITE", uri, "1001", PASSWORD))
+    assert (await thief.request("INVITE", uri, edge.where, (claimed, shown))).code == 407
+    assert not worker.calls
+    assert (await own.request("INVITE", uri, edge.where, (claimed, shown))).code == 200
 
 
 async def test_only_a_trunk_whose_word_is_believed_identifies_its_callers(scene: Scene) -> None:
