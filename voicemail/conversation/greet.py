@@ -42,9 +42,12 @@ async def listen(call: Call, host: Host, said: tuple[Sound, ...], last: bool) ->
     """The key that ended the greeting; "" when none did. Nobody waits for a key before the tone."""
     keys = offered(host)
     key = await call.play(*said, until=keys)
-    if key or not keys or (last and host.switch.after.go is Go.TAKE_MESSAGE):
+    if key or (last and (not keys or host.switch.after.go is Go.TAKE_MESSAGE)):
         return key
-    return await call.ask(keys=keys, wait=PAUSE)
+    if keys:
+        return await call.ask(keys=keys, wait=PAUSE)
+    await call.play(*["silence_1s"] * int(PAUSE))
+    return ""
 
 
 def offered(host: Host) -> str:

@@ -141,6 +141,11 @@ async def test_a_silent_caller_hears_the_greeting_again_as_often_as_wanted(home:
     assert (await talk(home, TO_ANNA, "#", LEAVES)).heard == [*SYSTEM, "tone"]
 
 
+async def test_between_repeated_greetings_that_take_no_keys_there_is_a_pause(home: House) -> None:
+    await put(home, "standard", GreetingSwitch(enabled=True, reprompts=1, ignore_keys=True))
+    assert (await talk(home, TO_ANNA, LEAVES)).heard == [*SYSTEM, *["silence_1s"] * 3, *SYSTEM, "tone"]
+
+
 @pytest.mark.parametrize(
     ("after", "heard"),
     [
