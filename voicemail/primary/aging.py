@@ -91,11 +91,12 @@ class Ager:
 
     async def _age(self, mark: Mark, before: datetime) -> None:
         marked: set[UUID] = set()
-        while batch := [m for m in await self._ripe(mark, before) if m not in marked][:BATCH]:
-            for message in batch:
-                await self._mark(message, mark)
-            marked |= set(batch)
-            await self._sleep(PAUSE)
+        while ripe := [each for each in await self._ripe(mark, before) if each not in marked]:
+            for start in range(0, len(ripe), BATCH):
+                for message in ripe[start : start + BATCH]:
+                    await self._mark(message, mark)
+                await self._sleep(PAUSE)
+            marked.update(ripe)
         if marked:
             log.info("messages aged", mark=str(mark), messages=len(marked), before=before.isoformat())
 
