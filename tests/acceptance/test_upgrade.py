@@ -5,6 +5,7 @@ what is new works as soon as both have it.
 
 import asyncio
 import email
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
+from uuid import uuid5
 
+import psycopg
 import pytest
 
 from store.features import SCHEMA
@@ -22,6 +25,7 @@ from tests.acceptance.callers import Callers, Outcome
 from tests.acceptance.conftest import ended
 from tests.acceptance.scene import Scene
 from tests.fakes.sip_pool import noise
+from voicemail.secrets import app_conninfo
 from voicemail.sink import Sink
 from voicemail.tour.local import LocalCluster, LocalNode, Plan
 from voicemail.tour.tour import Person, Tour
@@ -116,7 +120,7 @@ async def upgraded(folder: Path, old_tree: Path, first: int) -> None:
     async with AsyncExitStack() as stack:
         sink = await stack.enter_async_context(Sink(folder / "mails", port=mail_port))
         two, plan = await stack.enter_async_context(both_old(folder, old_tree, mail_port))
-        people = [await two.person(extension, greeting=noise(0.5, 99)) for extension in MAILBOXES]
+        people = [await person_as_before(two, extension) for extension in MAILBOXES]
         edges = [("127.0.0.1", node.config.sip.port) for node in two.cluster.nodes]
         callers = Callers((edges[0], edges[1]), MAILBOXES)
         calling = asyncio.create_task(keep_calling(callers))
@@ -148,6 +152,20 @@ async def upgraded(folder: Path, old_tree: Path, first: int) -> None:
 def taker(plan: Plan, outcome: Outcome) -> int:
     """Which node confirmed the call; 0 for none."""
     return 1 + (outcome.media[1] - plan.rtp) // 1200 if outcome.end == "confirmed" else 0
+
+
+async def person_as_before(two: Scene, extension: str) -> Person:
+    """A user of the release before, made by it, with a greeting; our store needs our schema."""
+    assert isinstance(two.first, Released)
+    words = ("user", "add", extension, "--name", f"User {extension}", "--json")
+    [told] = json.loads(await two.first.command(*words))
+    where = app_conninfo(two.first.config)
+    async with await psycopg.AsyncConnection.connect(where, autocommit=True) as old:
+        select = "select id from public.user_account where extension = %s"
+        [(user_id,)] = await (await old.execute(select, (extension,))).fetchall()
+        insert = "insert into public.greeting values (%s, %s, 'standard', %s, false, 1, 1)"
+        await old.execute(insert, (uuid5(user_id, "standard"), user_id, noise(0.5, 99)))
+    return Person(extension, told["PIN"], user_id)
 
 
 async def keep_calling(callers: Callers) -> None:
