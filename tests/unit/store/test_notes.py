@@ -31,7 +31,7 @@ def test_the_default_takes_no_room_and_what_a_newer_release_says_is_ignored() ->
     assert envelope_of('{"private": true, "coloured": "red"}') == Envelope(private=True)
 
 
-@pytest.mark.parametrize("text", ["[]", "5", '{"sender": "x"}', '{"parts": [1]}', "{"])
+@pytest.mark.parametrize("text", ["[]", "5", '{"parts": [1]}', "{"])
 def test_anything_else_is_a_value_error(text: str) -> None:
     with pytest.raises(ValueError):
         envelope_of(text)
