@@ -18,7 +18,7 @@ from store.model import Envelope, User
 from store.notes import envelope_of, noted
 from store.spool import SpoolEntry
 from voicemail.conversation import later
-from voicemail.conversation.address import Addressee, aloud, change, class_of, keys_of_all
+from voicemail.conversation.address import Addressee, address, aloud, change, class_of, keys_of_all
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.letter import Letter
 from voicemail.conversation.menu import Menu, choose
@@ -77,6 +77,7 @@ class Sheet:
     """What is written on before recording: to whom, in which envelope, and what follows behind."""
 
     to: tuple[Addressee, ...]
+    """() to be asked for behind the recording: until then the message is nobody's, and is not sent."""
     envelope: Envelope
     secure_for_good: bool = False
     """The answer to a secure message, or the message itself, stays secure."""
@@ -108,7 +109,7 @@ async def compose(desk: Desk, call: Call, user: User, sheet: Sheet) -> None:
     """Record, offer the options, send. Raises HungUp when the author has gone; what he wants to become of
     the message then is on its way."""
     limits = await limits_of(desk, user)
-    sends = (await desk.policies.options(user.id)).unsent is Unsent.SEND
+    sends = bool(sheet.to) and (await desk.policies.options(user.id)).unsent is Unsent.SEND
     try:
         async with Letter(
             desk, call, lambda: note(desk, call, user, sheet, held=not sends), limits
@@ -163,7 +164,10 @@ async def _begun(letter: Letter, sheet: Sheet) -> bool:
 async def _finish(desk: Desk, call: Call, user: User, sheet: Sheet, letter: Letter) -> None:
     """Until it is sent or cancelled, or the author says nothing more, which is as if he had hung up."""
     said: tuple[Sound, ...] = ("limit_reached",) if letter.ended_by == "limit" else ()
-    to = sheet.to
+    to = sheet.to or await address(desk, call, user)
+    if not to:
+        return await letter.cancel()
+    await _readdress(desk, user, letter, to)
     while (do := await choose(call, SEND, *said, style=desk.style)) is not None:
         said = ()
         if do is Do.OPTIONS:
@@ -173,11 +177,19 @@ async def _finish(desk: Desk, call: Call, user: User, sheet: Sheet, letter: Lett
                 return await _send(letter)
             case Do.ADDRESSEES:
                 to = await change(desk, call, user, to, *aloud(to)) or to
-                keys = keys_of_all(to)
-                await rewrite(letter, recipients=keys)
-                await letter.change(addressees=keys)
+                await _readdress(desk, user, letter, to)
             case Do.CANCEL:
                 return await letter.cancel()
+
+
+async def _readdress(desk: Desk, user: User, letter: Letter, to: tuple[Addressee, ...]) -> None:
+    """On disk when this returns, and sent from here on if the author hangs up and wants it so."""
+    keys = keys_of_all(to)
+    if not letter.entry or letter.entry.addressees == keys:
+        return
+    await rewrite(letter, recipients=keys)
+    letter.sends = (await desk.policies.options(user.id)).unsent is Unsent.SEND
+    await letter.change(addressees=keys, extension=keys[0], held=not letter.sends)
 
 
 async def _send(letter: Letter) -> None:

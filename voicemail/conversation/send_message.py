@@ -56,8 +56,9 @@ async def send_message(desk: Desk, call: Call, user: User) -> None:
 async def _send(desk: Desk, call: Call, user: User) -> None:
     if not await may_send(desk, call, user):
         return
-    to = await address(desk, call, user)
-    if to:
+    record_first = (await desk.policies.options(user.id)).record_first
+    to = () if record_first else await address(desk, call, user)
+    if to or record_first:
         await compose(desk, call, user, Sheet(to, Envelope()))
 
 

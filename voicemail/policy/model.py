@@ -296,6 +296,8 @@ class UserOptions(Policy):
     """Where the user was cut off."""
     resume_at: float = 0.0
     unsent: Unsent = Unsent.SEND
+    record_first: bool = False
+    """Messages are recorded before they are addressed."""
     send_receipts: bool = True
     transfer: Transfer = Transfer()
     keys: dict[str, Action] | None = None

@@ -106,6 +106,32 @@ async def test_cancelling_leaves_nothing(home: House) -> None:
     assert (await home.messages(BERT), home.left_in_spool()) == ([], 0)
 
 
+async def test_who_records_first_and_hangs_up_sends_nothing_before_it_is_addressed(tmp_path: Path) -> None:
+    addressed = 0
+
+    async def one(call: ScriptedCall) -> None:
+        nonlocal addressed
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        async with house(folder, ANNA, BERT, CARL) as home:
+            await given(home, "options", UserOptions(record_first=True), ANNA.id)
+            await run(home, call)
+            got = len(await home.messages(BERT))
+            assert got == (len(call.script) <= 1)  # the pound behind the addressees was pressed
+            assert home.left_in_spool() == 0
+            addressed += got
+
+    script = (4.0, *TO_BEN, "#")
+    await at_every_moment(lambda moment: ScriptedCall(list(script), leaves_at=moment, answered=True), one)
+    assert addressed > 2
+
+
+async def test_a_recording_that_is_addressed_to_nobody_is_cancelled(home: House) -> None:
+    await given(home, "options", UserOptions(record_first=True), ANNA.id)
+    call = await said(home, 4.0, "*")
+    assert call.heard[-1] == "message_cancelled"
+    assert home.left_in_spool() == 0
+
+
 @pytest.mark.parametrize("unsent", Unsent)
 async def test_hanging_up_at_any_moment_sends_once_or_not_at_all(tmp_path: Path, unsent: Unsent) -> None:
     spoken = sent = 0
