@@ -1,7 +1,7 @@
 """Calling whoever left a message, as far as the user's class of service lets him."""
 
 from sip.call import Call, HungUp, Transferred
-from store.model import Message, User
+from store.model import Message, MessageKind, User
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.header import sending_user
 from voicemail.conversation.setup.greetings import cos_of
@@ -16,7 +16,9 @@ async def call_sender(desk: Desk, call: Call, user: User, message: Message) -> N
         await call.play("not_allowed")
         return
     colleague = await sending_user(desk, message)
-    number = colleague.extension if colleague else message.caller
+    # what tells of a non-delivery comes from the user himself
+    outside = "" if message.envelope.kind is MessageKind.NON_DELIVERY else message.caller
+    number = colleague.extension if colleague else outside
     inside = colleague or await reach(desk.store.users.by_extension(number))
     name = cos.transfer_table if inside else cos.dial_out_table
     table = await desk.policies.get(RestrictionTable, name) or RestrictionTable()

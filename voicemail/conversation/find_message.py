@@ -6,6 +6,7 @@ from sip.call import Call
 from store.model import Folder, Message, User
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.hear_messages import hear_all
+from voicemail.policy.numbers import normalised
 
 MOST = 20
 """Digits taken."""
@@ -27,10 +28,13 @@ async def find_message(desk: Desk, call: Call, user: User) -> None:
 
 
 def matching(messages: Sequence[Message], pressed: str, colleague: User | None) -> Sequence[Message]:
-    """Those whose caller's number ends so, or that this colleague sent. Pure."""
+    """Those whose caller's number ends so, or is the same written otherwise (0049 and +49), or that this
+    colleague sent. Pure."""
+    written = normalised(pressed)
 
     def came_from(message: Message) -> bool:
         sent = colleague is not None and message.envelope.sender == colleague.id
-        return sent or message.caller.endswith(pressed)
+        same = written != "" and normalised(message.caller) == written
+        return sent or same or message.caller.endswith(pressed)
 
     return sorted(filter(came_from, messages), key=lambda message: message.recorded, reverse=True)

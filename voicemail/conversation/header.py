@@ -2,15 +2,21 @@
 
 from sip.call import Sound
 from store.errors import NotFound, Unavailable
-from store.model import Message, MessageKind, User
+from store.model import Envelope, Message, MessageKind, User
+from voicemail import postroom
 from voicemail.conversation.desk import Desk, reach
 from voicemail.greetings import NAME
+from voicemail.recipients import list_of
+from voicemail.words import Words
 
 KINDS = {
     MessageKind.BROADCAST: ("broadcast_message",),
     MessageKind.READ_RECEIPT: ("read_receipt",),
-    MessageKind.NON_DELIVERY: ("non_delivery",),
 }
+WHY = {postroom.GONE: "nobody_has_this_extension", postroom.FULL: "mailbox_full"}
+"""Of a non-delivery."""
+MOST = 5
+"""Addressees of a non-delivery that are named."""
 
 
 def place(number: int, of: int) -> str:
@@ -23,8 +29,19 @@ def place(number: int, of: int) -> str:
 async def header(desk: Desk, message: Message) -> tuple[Sound, ...]:
     """Kind, urgent, private, from whom, when."""
     e = message.envelope
+    if e.kind is MessageKind.NON_DELIVERY:
+        return (*undelivered(desk.words, e), *received(desk, message))
     marks = (*(("urgent",) if message.urgent else ()), *(("private",) if e.private else ()))
     return (*KINDS.get(e.kind, ()), *marks, *await sender(desk, message), *received(desk, message))
+
+
+def undelivered(words: Words, envelope: Envelope) -> tuple[str, ...]:
+    """Who did not get a message, and why. Pure."""
+    whom: tuple[str, ...] = ()
+    for each in envelope.recipients[:MOST]:
+        spoken = ("distribution_list",) if list_of(each) is not None else words.digits(each)
+        whom = (*whom, "and", *spoken) if whom else spoken
+    return ("non_delivery", *whom, *(WHY[why] for why in envelope.why.split(", ") if why in WHY))
 
 
 async def sender(desk: Desk, message: Message) -> tuple[Sound, ...]:
@@ -75,10 +92,13 @@ async def part_header(desk: Desk, message: Message, number: int) -> tuple[Sound,
 
 
 async def properties(desk: Desk, message: Message) -> tuple[Sound, ...]:
-    """All that is known of a message: number, time, length."""
+    """All that is known of a message: number, time, length, and who may have it."""
+    e = message.envelope
     by_number = ("from", *desk.words.phone_number(message.caller)) if message.caller else ()
-    known = await sender(desk, message) if message.envelope.sender or not by_number else by_number
-    private = ("private",) if message.envelope.private else ()
+    known = await sender(desk, message) if e.sender or not by_number else by_number
+    if e.kind is MessageKind.NON_DELIVERY:
+        known = undelivered(desk.words, e)
+    private = (*(("private",) if e.private else ()), *(("message_marked_secure",) if e.secure else ()))
     return (*private, *known, *received(desk, message), "length", *desk.words.duration(message.seconds))
 
 
