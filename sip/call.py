@@ -88,7 +88,8 @@ class Call(Protocol):
     async def transfer(self, number: str) -> Transferred:
         """Put the caller through to a number by REFER (RFC 3515), sent to where the call came from.
         DONE when that side has taken it over (a final NOTIFY of 2xx, or its BYE); it never waits longer
-        than 20 s. A caller who came over no trunk is put through as by `connect`, in 20 s.
+        than 20 s. A caller who came over no trunk, or whose side refuses the number, is put through as
+        by `connect`, in 20 s, to a phone that has registered here.
         Whether the number may be called is the conversation's to check, before."""
 
     async def connect(self, number: str, ring: float) -> Transferred:

@@ -108,16 +108,21 @@ class PjCall(Line):
 
     async def transfer(self, number: str) -> Transferred:
         """A caller who came over no trunk is a phone, which knows no numbers but through us: it is put
-        through by a leg of our own."""
-        if not self._out.trunk:
-            return await self.connect(number, PHONES_PATIENCE)
+        through by a leg of our own. So is one whose PBX does not know the number, if a
+        registered phone has it."""
         self.still_there()
-        return await transfer.refer(self, self._out.target(number), self._ringing)
+        if self._out.trunk:
+            done = await transfer.refer(self, self._out.target(number), self._ringing)
+            if done is not Transferred.REFUSED or not self.referred:
+                return done
+        return await self._connect(self._out.phones(), number, PHONES_PATIENCE)
 
     async def connect(self, number: str, ring: float) -> Transferred:
+        return await self._connect(self._out, number, ring)
+
+    async def _connect(self, out: Out, number: str, ring: float) -> Transferred:
         self.still_there()
-        target = self._out.leg(number)
-        return await transfer.connect(self, self._out, target, self._from(), self._ringing, ring)
+        return await transfer.connect(self, out, out.leg(number), self._from(), self._ringing, ring)
 
     def _from(self) -> str:
         """Whom the called party sees."""

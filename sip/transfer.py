@@ -8,7 +8,7 @@ cannot, or there is none, the two stay joined here until one of them hangs up.
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -68,6 +68,8 @@ class Out:
     dial: Dial = _cannot
     connection: str = ""
     """URI parameters by which the edge reaches the caller's side the way it came (TCP, NAT)."""
+    home: str = ""
+    """Our own domain, where phones have registered."""
 
     def target(self, number: str) -> str:
         """The number there, as the caller's side understands it."""
@@ -76,6 +78,10 @@ class Out:
     def leg(self, number: str) -> str:
         """The number there, as the edge reaches it."""
         return self.target(number) + self.connection
+
+    def phones(self) -> "Out":
+        """The way to registered phones only."""
+        return replace(self, host=self.home, trunk=False, connection="")
 
 
 def side_of(message: Message) -> tuple[str, str]:
@@ -95,7 +101,7 @@ def way_out(text: str, trunk: str, home: str, dial: Dial) -> Out:
     if trunk:
         with suppress(BadMessage):
             host, connection = side_of(parse_message(text))
-    return Out(host or home, bool(host), dial, connection)
+    return Out(host or home, bool(host), dial, connection, home)
 
 
 def outcome(code: int) -> Transferred:

@@ -90,20 +90,28 @@ async def test_a_pbx_that_hangs_up_once_it_was_asked_has_taken_over(pbx: Party, 
     ("status", "result"), [("486 Busy Here", "busy"), ("404 Not Found", "refused"), ("480 Away", "no answer")]
 )
 async def test_a_transfer_that_fails_leaves_the_caller_with_us(
-    pbx: Party, pool: SipPool, status: str, result: str
+    pbx: Party, pool: SipPool, edge: Party, status: str, result: str
 ) -> None:
     dialog = await dialled(pbx, pool, "transfer-1002")
     await asked(pbx, "REFER", 202, pool)
     await told(dialog, status, "terminated;reason=noresource")
+    if result == "refused":
+        await asked(edge, "INVITE", 404, pool)  # nor is it a phone's
     await asked(pbx, "BYE", 200, pool)
     assert (await pool.report())["result"] == result
 
 
-async def test_a_pbx_that_takes_no_refer_keeps_its_caller_here(pbx: Party, pool: SipPool) -> None:
+async def test_a_number_that_the_pbx_does_not_take_may_be_a_registered_phones(
+    pbx: Party, pool: SipPool, edge: Party
+) -> None:
     await dialled(pbx, pool, "transfer-1002")
     await asked(pbx, "REFER", 501, pool)
+    invite, phone = await leg(edge, pool)
+    assert invite.get("X-VM-Ring") == "1"
+    await asyncio.sleep(0.3)  # they talk
+    assert (await phone.request("BYE")).code == 200
     await asked(pbx, "BYE", 200, pool)
-    assert (await pool.report())["result"] == "refused"
+    assert (await pool.report())["result"] == "done"
 
 
 async def test_a_caller_cannot_make_us_call_anybody(pbx: Party, pool: SipPool, edge: Party) -> None:

@@ -34,6 +34,7 @@ def test_a_trunks_numbers_are_where_its_call_came_from(contact: str, target: str
     out = way(contact)
     assert out.trunk
     assert (out.target("1002"), out.leg("1002")) == (target, target + leg)
+    assert (out.phones().trunk, out.phones().leg("1002")) == (False, "sip:1002@vm.example")
 
 
 def test_a_phone_has_no_numbers_of_its_own() -> None:
