@@ -21,6 +21,7 @@ from voicemail.conversation import later
 from voicemail.conversation.address import Addressee, address, aloud, change, class_of, keys_of_all
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.letter import Letter
+from voicemail.conversation.lookup import local
 from voicemail.conversation.menu import Menu, choose
 from voicemail.policy.model import Quota, Unsent
 from voicemail.policy.quota import QuotaState, state
@@ -171,7 +172,7 @@ async def _finish(desk: Desk, call: Call, user: User, sheet: Sheet, letter: Lett
     while (do := await choose(call, SEND, *said, style=desk.style)) is not None:
         said = ()
         if do is Do.OPTIONS:
-            do = await _options(desk, call, sheet, letter)
+            do = await _options(desk, call, user, sheet, letter)
         match do:
             case Do.SEND:
                 return await _send(letter)
@@ -198,7 +199,7 @@ async def _send(letter: Letter) -> None:
     letter.sends = True
 
 
-async def _options(desk: Desk, call: Call, sheet: Sheet, letter: Letter) -> Do | None:
+async def _options(desk: Desk, call: Call, user: User, sheet: Sheet, letter: Letter) -> Do | None:
     """SEND, or back to the menu before; None when the author says nothing more."""
     said: tuple[Sound, ...] = ()
     while (do := await choose(call, OPTIONS, *said, style=desk.style)) not in (Do.SEND, Do.BACK, None):
@@ -214,7 +215,7 @@ async def _options(desk: Desk, call: Call, sheet: Sheet, letter: Letter) -> Do |
             case Do.SECURE:
                 said = await toggle(letter, "secure", "message_marked_secure", "secure_removed")
             case Do.LATER:
-                said = await _deliver_later(desk, call, letter)
+                said = await _deliver_later(desk, call, user, letter)
             case _:
                 said = await _recording(letter, sheet, do)
     return do
@@ -247,9 +248,10 @@ async def toggle(letter: Letter, field: str, on: str, off: str) -> tuple[Sound, 
     return (off if was else on,)
 
 
-async def _deliver_later(desk: Desk, call: Call, letter: Letter) -> tuple[Sound, ...]:
-    """Ask for day and time. What was chosen before holds until another moment is complete."""
-    now = desk.now()
+async def _deliver_later(desk: Desk, call: Call, user: User, letter: Letter) -> tuple[Sound, ...]:
+    """Ask for day and time, by the user's clock. What was chosen before holds until another moment is
+    complete."""
+    now = local(desk.now(), (await desk.policies.options(user.id)).time_zone)
     digits = await call.digits("enter_delivery_day", most=4)
     if digits == "*":
         await rewrite(letter, deliver_at=None)

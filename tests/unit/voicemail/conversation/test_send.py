@@ -87,6 +87,13 @@ async def test_options_are_taken_back_by_the_same_key(home: House) -> None:
     assert (message.urgent, message.envelope) == (False, Envelope(sender=ANNA.id, recipients=("1002",)))
 
 
+async def test_a_moment_is_meant_by_the_users_clock_summer_time_included(home: House) -> None:
+    await given(home, "options", UserOptions(time_zone="Europe/Berlin"), ANNA.id)
+    await said(home, *TO_BEN, 4.0, "1", "4", "0701", "0930", "#")
+    (waiting,) = await home.store.messages.sent(ANNA.id, START)
+    assert waiting.envelope.deliver_at == START.replace(month=7, day=1, hour=7, minute=30)
+
+
 @pytest.mark.parametrize("day, time", [("0231", None), ("0305", "2460"), ("0305", ""), ("99", None)])
 async def test_a_day_or_time_that_is_none_changes_nothing(home: House, day: str, time: str | None) -> None:
     await said(home, *TO_BEN, 4.0, "1", "4", day, *([] if time is None else [time]), "#")
