@@ -1,9 +1,14 @@
 """Where a caller is put through to, and what a final status says."""
 
+from collections.abc import Callable
+from typing import Any, cast
+
 import pytest
 
 from sip.call import Transferred
-from sip.transfer import Out, outcome, way_out
+from sip.endpoint import Engine
+from sip.line import Line
+from sip.transfer import Out, outcome, refer, way_out
 
 INVITE = "INVITE sip:5000@192.0.2.1 SIP/2.0\r\nFrom: <sip:4930555@pbx.example>;tag=1\r\n{}\r\n\r\n"
 
@@ -57,3 +62,30 @@ def test_a_number_cannot_change_the_rest_of_the_uri() -> None:
 )  # fmt: skip
 def test_what_a_final_status_says_to_a_caller(code: int, said: str) -> None:
     assert outcome(code) is Transferred(said)
+
+
+class Obeys:
+    """An engine that does what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+
+    async def command(self, method: Any, _number: int, *_: Any) -> None:
+        self.told.append(method.__name__)
+
+
+@pytest.mark.parametrize(
+    ("code", "said", "told"), [(0, "refused", ["refer"]), (200, "done", ["refer", "end"])]
+)
+async def test_who_hears_nothing_of_a_transfer_keeps_the_caller(
+    code: int, said: str, told: list[str]
+) -> None:
+    engine = Obeys()
+    call = Line(cast(Engine, engine), 1)
+
+    async def ring(ready: Callable[[], Any], _seconds: float) -> Any:
+        call.heard("referred", code)
+        return ready()
+
+    assert await refer(call, "sip:1002@192.0.2.5", ring) is Transferred(said)
+    assert engine.told == told
