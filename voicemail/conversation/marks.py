@@ -5,7 +5,7 @@ from uuid import UUID
 
 import structlog
 
-from store.errors import NotFound
+from store.errors import NotFound, NotYet, StoreError, Unavailable
 from store.model import Folder, Mark, Message, User
 from voicemail import receipts
 from voicemail.conversation.desk import Desk, reach
@@ -74,13 +74,18 @@ async def keep_mark(desk: Desk, user: User, message: Message, mark: Mark, heard:
     told = Mark.READ if heard and mark is Mark.DELETE else mark
     try:
         await reach(receipts.before_mark(desk.store, message, told, user, desk.now()))
-    except NotFound:
-        log.info("no read receipt: its sender is gone", message_id=str(message.id))
+    except Unavailable:
+        raise
+    except StoreError as error:  # its sender is gone
+        log.warning("no read receipt", message_id=str(message.id), why=str(error))
     try:
         await reach(desk.store.messages.mark(message.id, mark))
     except NotFound:
         log.warning("message not marked: it is gone", message_id=str(message.id), mark=str(mark))
         return WORDS[Mark.PURGE]
+    except NotYet as error:  # one node has still the older release
+        log.warning("message not marked", message_id=str(message.id), mark=str(mark), why=str(error))
+        return "nothing_changed"
     log.info("message marked", message_id=str(message.id), mark=str(mark))
     return WORDS[mark]
 

@@ -3,11 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from sip.call import HungUp, Sound
-from store.errors import Unavailable
+from store.errors import NotYet, Unavailable
 from store.model import Envelope, Folder, Mark, MessageKind
 from tests.fakes.call import FILE, Barges, ScriptedCall, Step
 from tests.fakes.desk import ANNA, BEN, READY, House, house
@@ -91,6 +92,21 @@ async def test_a_message_that_went_for_good_meanwhile_is_no_failure(home: House)
     call.on_sound = purge
     await hear_messages(home.desk(), call, ANNA, Folder.NEW)
     assert call.heard[-2:] == ["message_purged", "end_of_messages"]
+
+
+async def test_what_the_older_release_of_the_other_node_cannot_keep_is_not_confirmed(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new = await home.leave()
+    await home.store.messages.mark(new.id, Mark.DELETE)
+
+    async def not_yet(message_id: UUID, mark: Mark) -> None:
+        raise NotYet("the other node's release cannot purge messages yet")
+
+    monkeypatch.setattr(home.store.messages, "mark", not_yet)
+    call = await hear(home, "3", folder=Folder.DELETED)
+    assert "nothing_changed" in call.heard and "message_purged" not in call.heard
+    assert [each.folder for each in await home.messages()] == [Folder.DELETED]
 
 
 async def test_options_that_could_not_be_read_are_not_written_back(home: House) -> None:
