@@ -1,0 +1,32 @@
+"""The keys of the user's menus are those that the documentation tells."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from voicemail.conversation.hear_messages import AFTER, AFTER_DELETED, DURING
+from voicemail.conversation.main_menu import MAIN
+from voicemail.conversation.menu import Menu
+from voicemail.prompts import SHIPPED, catalogue
+
+ROWS = re.findall(r"^\|(\w+)\|([0-9*#]+)\|", (Path(__file__).parents[4] / "docs/users.md").read_text(), re.MULTILINE)
+MENUS: dict[str, Menu[Any]] = {"main": MAIN, "during": DURING, "after": AFTER, "deleted": AFTER_DELETED}
+SPEECH = catalogue(SHIPPED / "en")["speech"]
+UNSAID = {"main": {"3"}, "during": {"*"}, "after": {"*"}, "deleted": {"*"}}
+"""Keys whose help is that of a longer one, or that go back everywhere."""
+
+
+@pytest.mark.parametrize("name", MENUS)
+def test_every_key_is_documented_and_every_documented_key_exists(name: str) -> None:
+    assert sorted(key for menu, key in ROWS if menu == name) == sorted(MENUS[name].keys)
+
+
+@pytest.mark.parametrize("name", MENUS)
+def test_the_help_of_a_menu_says_all_of_its_keys(name: str) -> None:
+    menu = MENUS[name]
+    said = " ".join(SPEECH[each] for each in menu.help if isinstance(each, str))
+    words = said.replace("pound", "#").replace("star", "*")
+    for key in set(menu.keys) - UNSAID[name]:
+        assert re.search(rf"(^|\D){re.escape(' '.join(key))}\.", words), f"{key} is not said"
