@@ -11,7 +11,8 @@ from voicemail.conversation.main_menu import MAIN
 from voicemail.conversation.menu import Menu
 from voicemail.prompts import SHIPPED, catalogue
 
-ROWS = re.findall(r"^\|(\w+)\|([0-9*#]+)\|", (Path(__file__).parents[4] / "docs/users.md").read_text(), re.MULTILINE)
+PAGE = Path(__file__).parents[4] / "docs/users.md"
+ROWS = re.findall(r"^\|(\w+)\|([0-9*#]+)\|", PAGE.read_text(), re.MULTILINE)
 MENUS: dict[str, Menu[Any]] = {"main": MAIN, "during": DURING, "after": AFTER, "deleted": AFTER_DELETED}
 SPEECH = catalogue(SHIPPED / "en")["speech"]
 UNSAID = {"main": {"3"}, "during": {"*"}, "after": {"*"}, "deleted": {"*"}}
