@@ -7,6 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
@@ -19,12 +20,15 @@ from sip.board import Board, State
 from sip.hears import hears
 from sip.softphone import PhoneCall, Softphone
 from store.errors import Unavailable
-from store.model import Folder, Message, User
+from store.features import SCHEMA
+from store.model import Folder, Message, Setting, User
 from store.postgres import PostgresStore
 from tests.fakes.postgres import running_server, with_template
 from tests.fakes.sip_pool import phone_settings
 from voicemail import pins
 from voicemail.config import parse
+from voicemail.policy.book import OPTIONS
+from voicemail.policy.model import UserOptions
 from voicemail.prompts import PromptBook
 from voicemail.secrets import Membership, NodeFiles, member_of
 
@@ -95,6 +99,9 @@ async def worker(tmp_path: Path, store_dsn: str) -> AsyncIterator[RealWorker]:
 async def store(store_dsn: str) -> AsyncIterator[PostgresStore]:
     async with PostgresStore.open(store_dsn, replicated=False) as opened:
         await opened.users.add(ANNA)
+        await opened.agree(SCHEMA)
+        ready = UserOptions(enrolled=True, pin_changed=datetime.now(UTC)).model_dump_json()
+        await opened.settings.put(Setting(UserOptions.KIND, OPTIONS, ready, ANNA.id))
         yield opened
 
 
