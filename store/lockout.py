@@ -47,8 +47,15 @@ class Round:
 
 
 def horizon(policy: PinPolicy, now: datetime) -> datetime:
-    """Events before this moment cannot matter now."""
-    return now - timedelta(minutes=policy.window_minutes + 2 * policy.lock_minutes)
+    """Events before this moment are not asked for: a day ago, or longer with a policy of long times.
+
+    After a quiet time as long as the window and the lock, a round begins anew whatever was before. Only for
+    somebody who tries without such a break for a whole day does the cut decide which attempts make a round."""
+    return now - max(timedelta(days=1), 4 * _quiet(policy))
+
+
+def _quiet(policy: PinPolicy) -> timedelta:
+    return timedelta(minutes=max(policy.window_minutes, policy.lock_minutes))
 
 
 def locked_until(events: Iterable[SignInEvent], policy: PinPolicy, now: datetime) -> datetime | None:

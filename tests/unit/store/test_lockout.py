@@ -54,14 +54,20 @@ def test_no_window_holds_more_allowed_attempts_than_the_policy(history: list[tup
             assert len(recent) <= POLICY.failures
 
 
-@given(st.lists(st.floats(0, 300), max_size=40), st.floats(0, 400))
-def test_what_lies_beyond_the_horizon_changes_nothing(minutes: list[float], later: float) -> None:
+@given(st.lists(st.floats(0, 300), max_size=20), st.lists(st.floats(330, 600), max_size=20))
+def test_what_lies_before_a_quiet_time_changes_nothing(before: list[float], after: list[float]) -> None:
     events: list[SignInEvent] = []
-    for hlc, minute in enumerate(sorted(minutes)):
+    for hlc, minute in enumerate(sorted(before) + sorted(after)):
         new = event(hlc, minute)
         if not locked_until(events, POLICY, new.at):
             events.append(new)
-    now = NOON + timedelta(minutes=later)
-    events = [each for each in events if each.at <= now]
-    near = [each for each in events if each.at > horizon(POLICY, now)]
-    assert locked_until(near, POLICY, now) == locked_until(events, POLICY, now)
+    late = [each for each in events if each.at >= NOON + timedelta(minutes=330)]
+    for minute in (330, 400, *after):
+        now = NOON + timedelta(minutes=minute)
+        assert locked_until(late, POLICY, now) == locked_until(events, POLICY, now)
+
+
+def test_a_day_of_attempts_is_asked_for_and_more_with_a_policy_of_long_times() -> None:
+    assert NOON - horizon(POLICY, NOON) == timedelta(days=1)
+    weekly = PinPolicy(failures=3, window_minutes=30, lock_minutes=7 * 24 * 60)
+    assert NOON - horizon(weekly, NOON) > timedelta(days=14)
