@@ -49,8 +49,8 @@ class Round:
 def horizon(policy: PinPolicy, now: datetime) -> datetime:
     """Events before this moment are not asked for: a day ago, or longer with a policy of long times.
 
-    After a quiet time as long as the window and the lock, a round begins anew whatever was before. Only for
-    somebody who tries without such a break for a whole day does the cut decide which attempts make a round."""
+    After a quiet time as long as the window and the lock, a round begins anew whatever was before. Only when
+    somebody tries without such a break for a whole day, the cut decides which attempts make a round."""
     return now - max(timedelta(days=1), 4 * _quiet(policy))
 
 
