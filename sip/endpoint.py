@@ -311,8 +311,8 @@ class Engine:
 
 def _on_call(engine: Engine, method: Callable[..., Any], number: int, *arguments: Any) -> Any:
     """Not on a call that has ended: its place in the library may be another call's by now."""
-    call = engine.calls[number]
-    if call.over:
+    call = engine.calls.get(number)
+    if call is None or call.over:
         raise EngineError("the call is over")
     return method(call, *arguments)
 

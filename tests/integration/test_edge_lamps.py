@@ -5,6 +5,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
@@ -178,8 +179,8 @@ async def test_a_database_that_hangs_blocks_no_call_and_subscribers_get_an_error
     edge, client = await lamp_edge(scene, database)
     phone = await scene.party()
     await all_connected(database)
-    for pid in postgres_processes(database):
-        os.kill(pid, signal.SIGSTOP)
+    stopped = postgres_processes(database)
+    tell_all(stopped, signal.SIGSTOP)
     try:
         waiting = [phone.start("SUBSCRIBE", f"sip:1001@{edge.uri}", edge.where, [EVENT]) for _ in range(8)]
         waits = [await answered(phone, edge) for _ in range(10)]
@@ -188,8 +189,7 @@ async def test_a_database_that_hangs_blocks_no_call_and_subscribers_get_an_error
             refused = await phone.answer_to(sent, edge.where, 4.0)
             assert (refused.code, refused.get("Retry-After")) == (503, "5")
     finally:
-        for pid in postgres_processes(database):
-            os.kill(pid, signal.SIGCONT)
+        tell_all(stopped, signal.SIGCONT)
     await until(lambda: publishes(client, edge), 30.0)
 
 
@@ -207,6 +207,13 @@ async def all_connected(database: RunningServer) -> None:
         while not seen[-1] or len({*seen[-10:]}) > 1:
             await asyncio.sleep(0.05)
             seen.append(await looked())
+
+
+def tell_all(pids: list[int], what: signal.Signals) -> None:
+    """One that cleans up at times may have ended by now."""
+    for pid in pids:
+        with suppress(ProcessLookupError):
+            os.kill(pid, what)
 
 
 def postgres_processes(database: RunningServer) -> list[int]:

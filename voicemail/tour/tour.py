@@ -134,9 +134,9 @@ class Tour:
 
     async def dial(self, node: LocalNode, phone: Softphone, caller: str, **headers: str) -> Listening:
         self.calls += 1
+        path = self.folder / f"heard-{self.calls}.wav"
         call = await phone.dial(f"sip:{self.pilot}@{node.edge}", headers, caller)
         await call.answered()
-        path = self.folder / f"heard-{self.calls}.wav"
         await call.record(path)
         return Listening(call, path)
 
