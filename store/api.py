@@ -18,12 +18,14 @@ from store.model import (
     Mark,
     Message,
     NewMessage,
+    NewWork,
     Notice,
     OutboxItem,
     PinPolicy,
     Setting,
     Told,
     User,
+    Waiting,
     Work,
 )
 
@@ -157,6 +159,20 @@ class Outbox(Protocol):
 
     async def waiting(self) -> Mapping[Work, tuple[int, int]]:
         """By kind: how much is left to do, and how much of it was tried in vain here."""
+
+    async def add(self, work: Sequence[NewWork]) -> None:
+        """Write work, all in one transaction; what is there already (by id), done or not, stays as it is.
+        Raises NotYet while the other node has an older release, Unavailable."""
+
+    async def listed(self, limit: int = 1000) -> Sequence[Waiting]:
+        """Work that is not done, oldest first, postponed or not."""
+
+    async def drop(self, item_id: UUID, result: str) -> bool:
+        """An administrator gives it up; needs no epoch. False when it was done already, or never there."""
+
+    async def hurry(self, items: Sequence[UUID]) -> int:
+        """Try these now, if they were tried before; how many that were. What is known of tries is each
+        node's own: to be called on the Primary's store."""
 
     async def alarm(self, notice: Notice, now: datetime) -> Told:
         """Have the administrator told by mail. That an alarm stands (or happened) is told at most once an

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from store.model import Envelope, MessageKind, Part, clean
+from store.model import Envelope, MessageKind, Part, Remote, clean
 
 
 def written(envelope: Envelope) -> str:
@@ -22,6 +23,7 @@ def written(envelope: Envelope) -> str:
         "about": str(e.about or ""),
         "why": clean(e.why),
         "parts": [_part(each) for each in e.parts],
+        "remote": {key: clean(value) for key, value in asdict(e.remote).items() if value} if e.remote else {},
     }
     return json.dumps({key: value for key, value in said.items() if value and value != "voice"})
 
@@ -39,6 +41,7 @@ def envelope(said: dict[str, Any], deliver_at: datetime | None) -> Envelope:
         about=_uuid(said.get("about")),
         why=str(said.get("why", "")),
         parts=tuple(_read_part(each) for each in said.get("parts") or ()),
+        remote=_read_remote(said.get("remote")),
     )
 
 
@@ -56,6 +59,12 @@ def _read_part(said: dict[str, Any]) -> Part:
     recorded = _or(None, datetime.fromisoformat, said.get("recorded"))
     caller = str(said.get("caller", ""))
     return Part(float(said.get("seconds", 0)), _uuid(said.get("sender")), caller, recorded)
+
+
+def _read_remote(said: object) -> Remote | None:
+    if not isinstance(said, dict) or not said.get("address"):
+        return None
+    return Remote(**{field.name: str(said.get(field.name, "")) for field in fields(Remote)})
 
 
 def _uuid(said: object) -> UUID | None:

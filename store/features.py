@@ -8,7 +8,7 @@ last heard to have. The database checks it once more in the transaction that wri
 from collections.abc import Iterable
 from enum import IntEnum
 
-SCHEMA = 4
+SCHEMA = 5
 """The version that this release's migrations make."""
 
 

@@ -19,11 +19,13 @@ from store.model import (
     ALTERNATE_EXTENSION,
     Attempt,
     Greeting,
+    NewWork,
     Notice,
     OutboxItem,
     PinPolicy,
     Told,
     User,
+    Waiting,
     Work,
     clean,
     setting_id,
@@ -148,7 +150,36 @@ class MemoryOutbox:
 
     async def postpone(self, item: OutboxItem, until: datetime, why: str) -> None:
         tries = self._tries(item)
-        self._state.postponed[item.id] = Postponed(tries.attempts + 1, until)
+        self._state.postponed[item.id] = Postponed(tries.attempts + 1, until, why)
+
+    async def add(self, work: Sequence[NewWork]) -> None:
+        self._state.check()
+        for new in [each for each in work if each.id not in self._state.outbox]:
+            about = (new.id, new.kind, new.mailbox_id, new.message_id)
+            self._state.outbox[new.id] = OutboxItem(*about, datetime.now(UTC), 0, new.payload)
+            if new.not_before:
+                self._state.postponed[new.id] = Postponed(0, new.not_before)
+        self._state.tell("outbox")
+
+    async def listed(self, limit: int = 1000) -> Sequence[Waiting]:
+        tries = [(item, self._tries(item)) for item in self._open()[:limit]]
+        return [Waiting(item, known.until, known.why) for item, known in tries]
+
+    async def drop(self, item_id: UUID, result: str) -> bool:
+        self._state.check()
+        if item_id in self._state.done or item_id not in self._state.outbox:
+            return False
+        self._state.done[item_id] = result
+        self._state.tell("outbox_done")
+        return True
+
+    async def hurry(self, items: Sequence[UUID]) -> int:
+        self._state.check()
+        tried = [each for each in items if (known := self._state.postponed.get(each)) and known.attempts]
+        for each in tried:
+            self._state.postponed[each].until = None
+        self._state.tell("outbox")
+        return len(tried)
 
     async def pending(self) -> int:
         return len(self._open())

@@ -9,6 +9,7 @@ from store.errors import NotFound
 from store.memory_state import State
 from store.model import (
     AGES,
+    UNLIT,
     Counts,
     Deposit,
     Folder,
@@ -111,13 +112,17 @@ class MemoryMessages:
         of_caller = (m.caller, m.caller_name, m.recorded, m.seconds, m.urgent, m.cut_off)
         kept = Message(m.id, m.mailbox_id, *of_caller, Folder.NEW, state.node, m.envelope)
         state.messages[m.id] = (kept, audio)
-        if m.envelope.kind is MessageKind.BROADCAST:
+        if m.envelope.kind in UNLIT:
             return
         until = m.envelope.deliver_at
         state.add_work(Work.LAMP, m.mailbox_id, m.id, until)
-        user = state.users.get(m.mailbox_id)
-        if user and user.mail:
+        if self._is_told(m.mailbox_id):
             state.add_work(Work.MAIL, m.mailbox_id, m.id, until)
+
+    def _is_told(self, mailbox_id: UUID) -> bool:
+        user = self._state.users.get(mailbox_id)
+        owned = (each for each in self._state.settings.values() if each.owner == mailbox_id)
+        return bool(user and user.mail) or any(each.kind == "device" for each in owned)
 
     def _shown(self, message: Message) -> bool:
         due = message.envelope.deliver_at

@@ -19,6 +19,7 @@ class Postponed:
 
     attempts: int = 0
     until: datetime | None = None
+    why: str = ""
 
 
 @dataclass

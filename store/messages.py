@@ -15,13 +15,13 @@ from store.errors import NotFound, NotYet, Unavailable
 from store.ids import HybridClock, uuid7
 from store.model import (
     AGES,
+    UNLIT,
     Counts,
     Deposit,
     Envelope,
     Folder,
     Mark,
     Message,
-    MessageKind,
     NewMessage,
     clean,
     copy_id,
@@ -123,7 +123,7 @@ class PostgresMessages:
         lamps, mails = [[uuid7() for _ in copies] for _ in range(2)]
         _, _, *rest = _values(message, self._node)
         envelope = message.envelope
-        lit = envelope.kind is not MessageKind.BROADCAST
+        lit = envelope.kind not in UNLIT
         values = (ids, boxes, lamps, mails, *rest, audio, written(envelope), envelope.deliver_at, lit)
         return await self._deposited(SEND, values, ids, wait)
 

@@ -47,6 +47,15 @@ class MessageKind(StrEnum):
     """The system's, to everybody; lights no lamp."""
     READ_RECEIPT = "read receipt"
     NON_DELIVERY = "non-delivery"
+    OUTGOING = "outgoing"
+    """Kept in OUTGOING until all of its recipients elsewhere have it."""
+    QUARANTINED = "quarantined"
+    """A mail that could not be understood, kept in QUARANTINE as it came, in place of the audio; `why` says
+    what is wrong with it."""
+
+
+UNLIT = (MessageKind.BROADCAST, MessageKind.OUTGOING, MessageKind.QUARANTINED)
+"""Nobody is told of these."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +67,19 @@ class Part:
     sender: UUID | None = None
     caller: str = ""
     recorded: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """Who sent a message that came by mail."""
+
+    address: str
+    """Where a reply goes."""
+    name: str = ""
+    message_id: str = ""
+    """Message-ID of the mail, without the angle brackets."""
+    receipt_to: str = ""
+    """Who wants to know that it was heard (RFC 8098); "" for nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +106,8 @@ class Envelope:
     """Of a non-delivery."""
     parts: tuple[Part, ...] = ()
     """In playing order; () when all of the audio is the sender's own."""
+    remote: Remote | None = None
+    """Set for a message that came by mail from another system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +138,10 @@ ALTERNATE_EXTENSION = "alternate_extension"
 
 SYSTEM = UUID("5d1ac5d4-7a7e-4a6b-8f0e-2a3c9f1e6b01")
 """Owns what belongs to no user, such as its greetings and broadcast messages."""
+OUTGOING = uuid5(SYSTEM, "outgoing")
+"""The mailbox of messages that leave for other systems."""
+QUARANTINE = uuid5(SYSTEM, "quarantine")
+"""The mailbox of mails that could not be understood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +235,13 @@ class Work(StrEnum):
     LAMP = "lamp"
     """Tell lamps the mailbox's present counts (state, not event: repeating is harmless)."""
     MAIL = "mail"
-    """Send the notification mail of one message."""
+    """Tell a user of one message, at all of his notification devices; his mail address is the first."""
+    NOTIFY = "notify"
+    """Tell one notification device of one event; the payload says which."""
+    POST = "post"
+    """Send a message of OUTGOING to one address elsewhere; the payload says which."""
+    REPORT = "report"
+    """Send a report on a message (DSN, MDN) to an address elsewhere; the payload is what it says."""
     ALARM = "alarm"
     """Tell the administrator of an alarm by mail; the payload is a Notice."""
 
@@ -224,6 +258,30 @@ class OutboxItem:
     attempts: int = 0
     payload: str = "{}"
     """JSON; what it holds depends on the kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewWork:
+    """Work about to be written. An id made (uuid5) of what the work is for makes repeating it harmless."""
+
+    id: UUID
+    kind: Work
+    mailbox_id: UUID
+    message_id: UUID | None = None
+    payload: str = "{}"
+    """A JSON object."""
+    not_before: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Work that is not done, with what this node knows of its tries."""
+
+    item: OutboxItem
+    until: datetime | None
+    """It is not tried before."""
+    why: str = ""
+    """How the last try here ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,11 +4,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 from store.connections import Connections
-from store.errors import Fenced
+from store.errors import Fenced, NotYet
 from store.ids import uuid7
-from store.model import Notice, OutboxItem, Told, Work, clean
+from store.model import NewWork, Notice, OutboxItem, Told, Waiting, Work, clean
 
 # Kinds that a newer release wrote wait for a node that knows them.
 # One statement: the epoch is shown and checked, then the work is read (no row of work: id is null).
@@ -26,6 +28,16 @@ NEXT_DUE = "select min(not_before) from public.outbox_due where not_before > '-i
 WAITING = """
 select kind, count(*), count(*) filter (where attempts > 0)
   from public.outbox_due where kind = any(%s) group by 1"""
+ADD = "select public.add_work(%s::jsonb, %s::smallint)"
+LISTED = """
+select id, kind, mailbox_id, message_id, created, attempts, payload::text,
+       case when not_before > '-infinity' then not_before end, why
+  from public.outbox_due where kind = any(%s) order by created, id limit %s"""
+DROP = "select public.drop_work(%s, %s, %s::smallint, %s)"
+HURRY = """
+with hurried as (
+  update public.outbox_open set not_before = '-infinity' where id = any(%s) and attempts > 0 returning 1)
+select count(*), pg_notify('vm', 'outbox') from hurried"""
 ALARM = "select public.write_alarm(%s, %s::smallint, %s::jsonb, %s)"
 STANDING = """
 select alarm from (
@@ -67,6 +79,25 @@ class PostgresOutbox:
         rows = await self._connections.query(WAITING, (KINDS,))
         return {Work(kind): (count, tried) for kind, count, tried in rows}
 
+    async def add(self, work: Sequence[NewWork]) -> None:
+        rows = json.dumps([_row(each) for each in work])
+        [[written]] = await self._connections.query(ADD, (rows, self._node))
+        if not written:
+            raise NotYet("the other node's release does not take work of this kind yet")
+
+    async def listed(self, limit: int = 1000) -> Sequence[Waiting]:
+        rows = await self._connections.query(LISTED, (KINDS, limit))
+        return [Waiting(OutboxItem(row[0], Work(row[1]), *row[2:7]), row[7], row[8]) for row in rows]
+
+    async def drop(self, item_id: UUID, result: str) -> bool:
+        values = (uuid7(), item_id, self._node, clean(result))
+        [[dropped]] = await self._connections.query(DROP, values)
+        return bool(dropped)
+
+    async def hurry(self, items: Sequence[UUID]) -> int:
+        [[count, _]] = await self._connections.query(HURRY, (list(items),))
+        return int(count)
+
     async def alarm(self, notice: Notice, now: datetime) -> Told:
         payload = json.dumps({key: clean(value) for key, value in asdict(notice).items()})
         [[told]] = await self._connections.query(ALARM, (uuid7(), self._node, payload, now))
@@ -78,3 +109,16 @@ class PostgresOutbox:
     async def next_due(self) -> datetime | None:
         [[moment]] = await self._connections.query(NEXT_DUE, (KINDS,))
         return moment if isinstance(moment, datetime) else None
+
+
+def _row(work: NewWork) -> dict[str, Any]:
+    payload = json.loads(clean(work.payload))
+    if work.not_before:
+        payload["not_before"] = work.not_before.isoformat()
+    return {
+        "id": str(work.id),
+        "kind": work.kind.value,
+        "mailbox_id": str(work.mailbox_id),
+        "message_id": work.message_id and str(work.message_id),
+        "payload": payload,
+    }
