@@ -139,15 +139,16 @@ def test_a_greeting_is_set_and_taken_away(voicemail: CommandLine, on_store: OnSt
     voicemail.good("user", "add", "1001")
     anna, file = user_in(on_store), tmp_path / "greeting.wav"
     file.write_bytes(SOUND)
-    voicemail.good("user", "set-greeting", "1001", str(file))
+    voicemail.good("greeting", "record", "1001", "standard", str(file))
     assert on_store(lambda store: store.users.greeting(anna.id)) == SOUND
     file.write_bytes(b"not a sound")
-    assert "not a WAV file" in voicemail.refused("user", "set-greeting", "1001", str(file))
+    assert "not a WAV file" in voicemail.refused("greeting", "record", "1001", "standard", str(file))
     assert (
-        voicemail.refused("user", "set-greeting", "1001", "/no/file") == "/no/file: No such file or directory"
+        voicemail.refused("greeting", "record", "1001", "standard", "/no/file")
+        == "/no/file: No such file or directory"
     )
     assert on_store(lambda store: store.users.greeting(anna.id)) == SOUND
-    voicemail.good("user", "set-greeting", "1001", "-")
+    voicemail.good("greeting", "record", "1001", "standard", "-")
     assert on_store(lambda store: store.users.greeting(anna.id)) is None
 
 

@@ -1,22 +1,23 @@
 """`voicemail user`: people with a mailbox."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from sip.wav import is_sound
 from store.api import Store
 from store.ids import uuid7
 from store.model import PinPolicy, User
 from voicemail import pins
+from voicemail.cli import bulk, people
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
 from voicemail.worker import local_time
 
 app = typer.Typer(no_args_is_help=True)
+people.register(app)
+bulk.register(app)
 
 Extension = Annotated[str, typer.Argument(help="The user's extension.")]
 PinOption = Annotated[
@@ -91,25 +92,6 @@ def set_pin(
 
     chosen = with_store(config, work)
     show([{"Extension": extension} | ({} if pin else {"PIN": chosen})], as_json)
-
-
-@app.command("set-greeting")
-def set_greeting(
-    extension: Extension,
-    file: Annotated[str, typer.Argument(help="8 kHz mono WAV; - takes the greeting away.")],
-    config: ConfigPath = DEFAULT_CONFIG,
-) -> None:
-    """Give a user a recorded standard greeting."""
-    audio = None if file == "-" else Path(file).read_bytes()
-    if audio is not None and not is_sound(audio):
-        raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
-
-    async def work(_: Config, store: Store) -> None:
-        user = await user_of(store, extension)
-        await store.users.set_greeting(user.id, audio)
-
-    with_store(config, work)
-    say(f"{extension}: greeting {'set' if audio else 'taken away'}")
 
 
 @app.command()

@@ -207,7 +207,10 @@ def _row(text: str) -> Restriction:
 
 def _moment(text: str) -> datetime:
     """Local to this server when no time zone is written."""
-    moment = datetime.fromisoformat(text)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r}: write it as 2026-12-24 or 2026-12-24T18:00") from None
     return moment if moment.tzinfo else moment.astimezone()
 
 

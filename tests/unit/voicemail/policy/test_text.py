@@ -87,7 +87,7 @@ def test_one_value_is_changed_and_the_rest_stays() -> None:
         (Holidays, "days=24.12.2026", "days: Invalid isoformat string"),
         (RestrictionTable, "rows=4*", "rows: '4*': write allow or refuse, and a pattern"),
         (RestrictionTable, "rows=allow a*", "rows: 'allow a*': write allow or refuse"),
-        (GreetingSwitch, "until=tomorrow", "until: Invalid isoformat string"),
+        (GreetingSwitch, "until=tomorrow", "until: 'tomorrow': write it as 2026-12-24"),
         (RoutingRule, "order=1", "table: field required"),
     ],
 )

@@ -1,0 +1,223 @@
+"""What is kept for users, one by one and by CSV file: first told, then done; nothing by halves."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from store.ids import uuid7
+from store.memory import MemoryStore
+from store.model import Setting, User
+from tests.fakes.cli import CommandLine
+from voicemail.policy.book import OPTIONS
+from voicemail.policy.model import UserOptions
+from voicemail.policy.people import COLUMNS
+
+ANNA, BEN = User(uuid7(), "4001", "Anna Berg", "anna@example.com"), User(uuid7(), "4002", "Ben")
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    store = MemoryStore()
+    store.state.users |= {ANNA.id: ANNA, BEN.id: BEN}
+    return store
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "people.csv"
+
+
+def options(store: MemoryStore, user: User) -> UserOptions:
+    found = [each for each in store.state.settings.values() if (each.owner, each.name) == (user.id, OPTIONS)]
+    return UserOptions.model_validate_json(found[0].body) if found else UserOptions()
+
+
+def shown(voicemail: CommandLine, extension: str) -> dict[str, str]:
+    [row] = json.loads(voicemail.good("user", "options", extension, "--json"))
+    return dict(row)
+
+
+def users(store: MemoryStore) -> dict[str, User]:
+    return {user.extension: user for user in store.state.users.values()}
+
+
+# ---- one by one
+
+
+def test_what_is_kept_for_a_user_is_shown_and_changed(voicemail: CommandLine, store: MemoryStore) -> None:
+    before = shown(voicemail, "4001")
+    assert list(before)[:3] == ["extension", "name", "mail"] and "pin_changed" not in before
+    voicemail.good("user", "options", "4001", "menu_style=brief", "name=Anna B.", "keys.5=user:4002")
+    after = shown(voicemail, "4001")
+    assert (after["menu_style"], after["name"], after["keys.5"]) == ("brief", "Anna B.", "user:4002")
+    assert {key for key in before if before[key] != after.get(key)} == {"menu_style", "name"}
+    assert after["keys.*"] == "sign-in", "keys that were not named stay as they are by default"
+    voicemail.good("user", "options", "4001", "mail=-")
+    assert users(store)["4001"].mail == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("options 4009", "no user has extension 4009"),
+        ("options 4001 cos=no", "user 4001: cos: there is no cos named 'no'"),
+        ("options 4001 keys.5=user:4009", "user 4001: keys.5: no user has extension 4009"),
+        ("options 4001 time_zone=Mars", "user 4001: time_zone: 'Mars' is none (such as Europe/Berlin)"),
+        ("options 4001 language=xx", "user 4001: language: 'xx' is not spoken here; known: de, en"),
+        ("options 4001 lamps=pbx", "user 4001: lamps: no trunk is named 'pbx'"),
+        ("options 4001 mail=anna", "user 4001: mail: 'anna' is no mail address"),
+        ("options 4001 pin_changed=-", "pin_changed: this is not set by hand"),
+        ("options 4001 transfer.number=900", "user 4001: transfer.number: 900 is refused by restriction"),
+        ("options 4001 colour=red", "colour: there is no such key"),
+        ("options 4001 colour", "'colour': give key=value"),
+        ("extension add 4001 4002", "user 4001: 4002 is the number of Ben"),
+        ("extension add 4001 4001", "user 4001: 4001 is the number of Anna Berg"),
+        ("extension add 4001 x", "user 4001: alternate_extensions: 'x' is none (digits only)"),
+        ("extension remove 4001 4444", "user 4001: 4444 is none of the further numbers"),
+        ("sip-password 4009", "no user has extension 4009"),
+        ("sip-password 4001 --password short", "this password is refused: it has fewer than 12 characters"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_changes_nothing(
+    voicemail: CommandLine, store: MemoryStore, words: str, told: str
+) -> None:
+    before = dict(store.state.users), dict(store.state.settings)
+    assert voicemail.refused("user", *words.split()).startswith(told)
+    assert before == (store.state.users, store.state.settings)
+
+
+async def leads_to(store: MemoryStore, number: str) -> str:
+    found = await store.users.by_extension(number)
+    return found.extension if found else ""
+
+
+async def test_further_numbers_lead_to_a_user(store: MemoryStore) -> None:
+    await store.settings.put(Setting("alternate_extension", "4444", json.dumps({"user": str(ANNA.id)})))
+    assert await leads_to(store, "4444") == "4001"
+
+
+def test_further_numbers_are_given_and_taken_nine_at_most(voicemail: CommandLine) -> None:
+    for number in range(4440, 4449):
+        voicemail.good("user", "extension", "add", "4001", str(number))
+    told = voicemail.refused("user", "extension", "add", "4001", "4449")
+    assert told == "user 4001: alternate_extensions: more than 9"
+    voicemail.good("user", "extension", "remove", "4001", "4440")
+    assert "4440" not in shown(voicemail, "4001")["alternate_extensions"]
+    assert voicemail.refused("user", "extension", "add", "4002", "4441").endswith(
+        "is the number of Anna Berg"
+    )
+
+
+def test_a_phones_password_is_made_up_and_shown_once(voicemail: CommandLine, store: MemoryStore) -> None:
+    [row] = json.loads(voicemail.good("user", "sip-password", "4001", "--json"))
+    [kept] = store.state.settings.values()
+    assert (kept.kind, kept.name, kept.owner) == ("sip_account", "4001", ANNA.id)
+    assert row["Password"] not in kept.body and len(row["Password"]) >= 20
+    told = voicemail.good("user", "sip-password", "4001", "--password", "correct horse battery")
+    assert "horse" not in told
+    voicemail.good("user", "sip-password", "4001", "--remove")
+    assert not store.state.settings
+
+
+# ---- by file
+
+
+def test_a_file_is_told_first_and_done_then(voicemail: CommandLine, store: MemoryStore, file: Path) -> None:
+    file.write_text("extension,name,menu_style\n4001,Anna Berg,brief\n4002,,\n4003,Carla,\n")
+    told = voicemail.good("user", "import", str(file))
+    assert "menu_style: full -> brief" in told and "4003" in told
+    assert told.endswith("1 to add, 1 to change, 1 as they are, 0 wrong; nothing done yet: --apply does it\n")
+    assert "4003" not in users(store) and not store.state.settings
+    assert voicemail.good("user", "import", str(file), "--apply").endswith("0 wrong; done\n")
+    assert users(store)["4003"].name == "Carla" and options(store, ANNA).menu_style == "brief"
+    again = voicemail.good("user", "import", str(file))
+    assert again.startswith("0 to add, 0 to change, 3 as they are")
+
+
+def test_new_users_get_pins_that_only_the_file_for_them_tells(
+    voicemail: CommandLine, store: MemoryStore, file: Path
+) -> None:
+    file.write_text("extension,pin\n4003,\n4004,739104\n")
+    told = voicemail.good("user", "import", str(file), "--apply")
+    made = file.with_name("people.csv.pins.csv")
+    [row] = csv.reader(made.open())
+    assert row[0] == "4003" and row[1].isdigit() and len(row[1]) >= 6
+    assert made.stat().st_mode & 0o777 == 0o600
+    assert row[1] not in told and "739104" not in told
+    carla = users(store)["4003"]
+    assert carla.pin_hash and row[1] not in carla.pin_hash
+    assert options(store, carla).must_change_pin
+
+
+def test_wrong_lines_are_left_out_and_can_be_put_right(
+    voicemail: CommandLine, store: MemoryStore, file: Path
+) -> None:
+    file.write_text(
+        "extension;name;cos;pin\n4003;Carla;default;\n40x;Dora;;\n4004;Emil;no;\n4003;Again;;\n4005;Fritz;;123456\n4006;Gus\n"
+    )
+    result = voicemail("user", "import", str(file), "--apply")
+    assert result.code == 1 and "5 lines are wrong; see " in result.err
+    assert users(store).keys() == {"4001", "4002", "4003"}
+    wrong = file.with_name("people.csv.wrong.csv")
+    rows = list(csv.reader(wrong.open(), delimiter=";"))
+    assert rows[0] == ["reason", "extension", "name", "cos", "pin"]
+    assert [row[0].split(":")[0] for row in rows[1:]] == ["line 3", "line 4", "line 5", "line 6", "line 7"]
+    reasons = [
+        "is none (digits only)",
+        "no cos named",
+        "line 2 already",
+        "pin: refused",
+        "2 cells, but 4 columns",
+    ]
+    assert [reason in row[0] for reason, row in zip(reasons, rows[1:], strict=True)] == [True] * 5
+    right = [rows[0], ["", "4004", "Emil", "default", ""]]
+    file.write_text("\n".join(";".join(row) for row in right))
+    assert voicemail.good("user", "import", str(file), "--apply").endswith("0 wrong; done\n")
+    assert users(store)["4004"].name == "Emil"
+
+
+def test_what_is_exported_can_be_imported_and_changes_nothing(
+    voicemail: CommandLine, store: MemoryStore, file: Path
+) -> None:
+    voicemail.good("user", "options", "4001", "keys.5=user:4002", "schedule=weekdays")
+    voicemail.good("user", "extension", "add", "4002", "4444")
+    voicemail.good("user", "export", str(file))
+    before = dict(store.state.users), dict(store.state.settings)
+    told = voicemail.good("user", "import", str(file), "--apply")
+    assert told == "0 to add, 0 to change, 2 as they are, 0 wrong; done\n"
+    assert before == (store.state.users, store.state.settings)
+    assert "exists" in voicemail.refused("user", "export", str(file))
+    assert list(csv.reader(file.open()))[0][: len(COLUMNS)] == list(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "is empty"),
+        ("name\nAnna\n", "line 1: the header row has no column extension"),
+        ("extension,colour\n1,red\n", "line 1: column 'colour': there is no such; known: extension, name"),
+        ("extension,name,name\n", "line 1: column 'name' is there twice"),
+        ('extension,name\n4003,"Anna\n', "line 2: "),
+        ("extension,name\n4003,M\udce4\n", "not UTF-8"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(voicemail: CommandLine, file: Path, text: str, told: str) -> None:
+    file.write_bytes(text.encode("utf-8", "surrogateescape"))
+    assert told in voicemail.refused("user", "import", str(file))
+
+
+def test_a_number_that_somebody_takes_meanwhile_is_told_as_a_wrong_line(
+    voicemail: CommandLine, store: MemoryStore, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file.write_text("extension\n4003\n")
+    add = store.users.add
+
+    async def late(user: User) -> None:
+        store.state.users |= {(other := User(uuid7(), "4003")).id: other}
+        await add(user)
+
+    monkeypatch.setattr(store.users, "add", late)
+    result = voicemail("user", "import", str(file), "--apply")
+    assert (result.code, "extension 4003 is in use" in result.out) == (1, True)

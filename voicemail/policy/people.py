@@ -1,0 +1,166 @@
+"""A user with all that is kept for him, as columns of text: for `voicemail user options` and CSV files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from store.ids import uuid7
+from store.model import User
+from voicemail.errors import VoicemailError
+from voicemail.policy.house import House
+from voicemail.policy.model import CALLER_KEYS, ClassOfService, Policy, RestrictionTable, UserOptions
+from voicemail.policy.numbers import allowed
+from voicemail.policy.references import mistakes, taken
+from voicemail.policy.text import NOTHING, changed, keys, read, shown, written
+
+MOST_ALTERNATES = 9
+"""Further numbers that administrators can give a user (functions.md section 8)."""
+NUMBERS = "alternate_extensions"
+OF_USER: Mapping[str, type] = {"name": str, "mail": str, "attach": bool, "language": str, "lamps": tuple}
+NOT_SET = ("pin_changed", "old_pins", "resume_message", "resume_at")
+"""Options that the system keeps for itself."""
+COLUMNS = (
+    "extension",
+    *OF_USER,
+    NUMBERS,
+    *(key for key in keys(UserOptions) if key not in NOT_SET and key != "keys.?"),
+)
+"""Besides, `keys.0` to `keys.#`: what a key does during the greeting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """One user: his row, his options, his further numbers."""
+
+    user: User
+    options: UserOptions = UserOptions()
+    alternates: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What besides policies a user can name."""
+
+    lamps: frozenset[str]
+    """Trunks."""
+    languages: frozenset[str]
+
+
+def new(extension: str) -> Person:
+    """Raises VoicemailError when this is no extension."""
+    if not (extension.isascii() and extension.isdigit() and len(extension) <= 32):
+        raise VoicemailError(f"extension: {extension!r} is none (digits only)")
+    return Person(User(uuid7(), extension))
+
+
+def people(house: House) -> dict[str, Person]:
+    """Everybody, by extension."""
+    numbers: dict[object, list[str]] = {}
+    for number, owner in sorted(house.alternates.items()):
+        numbers.setdefault(owner, []).append(number)
+    return {
+        extension: Person(user, house.options.get(user.id, UserOptions()), tuple(numbers.get(user.id, ())))
+        for extension, user in house.users.items()
+    }
+
+
+def columns(person: Person) -> dict[str, str]:
+    """Everything that can be set, as text, in the order of COLUMNS, then keys."""
+    options = {key: text for key, text in shown(person.options).items() if key not in (*NOT_SET, "keys")}
+    return {
+        "extension": person.user.extension,
+        **{name: written(getattr(person.user, name)) for name in OF_USER},
+        NUMBERS: written(person.alternates),
+        **options,
+    }
+
+
+def edited(person: Person, cells: Mapping[str, str]) -> Person:
+    """With these columns set; an empty cell leaves what is, `-` empties. Raises VoicemailError."""
+    filled = {key: text.strip() for key, text in cells.items() if text.strip() and key != "extension"}
+    if hidden := [key for key in filled if key in NOT_SET]:
+        raise VoicemailError(f"{hidden[0]}: this is not set by hand")
+    own = {key: _of_user(key, text) for key, text in filled.items() if key in OF_USER}
+    alternates = person.alternates
+    if NUMBERS in filled:
+        alternates = tuple(sorted(set(_list(filled[NUMBERS]))))
+    pairs = [f"{key}={text}" for key, text in filled.items() if key not in own and key != NUMBERS]
+    options = person.options
+    if options.keys is None and any(pair.startswith("keys.") and not pair.endswith("=-") for pair in pairs):
+        options = options.model_copy(update={"keys": CALLER_KEYS})
+    elif options.keys is None:
+        pairs = [pair for pair in pairs if not pair.startswith("keys.")]
+    options = changed(UserOptions, options, pairs) if pairs else options
+    return Person(replace(person.user, **own), options, alternates)
+
+
+def why_not(house: House, known: Known, before: Person | None, after: Person) -> list[str]:
+    """What is wrong with a user as he would be; nothing that is so already is held against him."""
+    found = [*_numbers(house, before, after), *_words(known, after)]
+    if before is None or before.options != after.options:
+        found += mistakes(house, "options", after.options)
+        found += [] if found else _transfer(house, after.options)
+    return found
+
+
+def differences(before: Person, after: Person) -> dict[str, tuple[str, str]]:
+    """Columns that change: what they say now and then."""
+    was, will = columns(before), columns(after)
+    return {
+        key: (was.get(key, NOTHING), will.get(key, NOTHING))
+        for key in {**was, **will}
+        if was.get(key, NOTHING) != will.get(key, NOTHING)
+    }
+
+
+def _of_user(key: str, text: str) -> Any:
+    if key == "lamps":
+        return () if text == NOTHING else tuple(_list(text))
+    if key == "attach":
+        return changed(_Attach, None, [f"attach={text}"]).attach
+    return read(str, text)
+
+
+class _Attach(Policy):
+    attach: bool = True
+
+
+def _list(text: str) -> list[str]:
+    return [] if text == NOTHING else [part.strip() for part in text.split(",") if part.strip()]
+
+
+def _numbers(house: House, before: Person | None, after: Person) -> list[str]:
+    wanted = after.alternates if before else (after.user.extension, *after.alternates)
+    fresh = [number for number in wanted if before is None or number not in before.alternates]
+    found = [f"{NUMBERS}: {number!r} is none (digits only)" for number in fresh if not _is_number(number)]
+    found += [why for number in fresh if (why := taken(house, number))]
+    if after.user.extension in after.alternates:
+        found.append(f"{NUMBERS}: {after.user.extension} is the user's extension")
+    if len(after.alternates) > MOST_ALTERNATES:
+        found.append(f"{NUMBERS}: more than {MOST_ALTERNATES}")
+    return found
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _words(known: Known, after: Person) -> list[str]:
+    user = after.user
+    found = [f"lamps: no trunk is named {lamp!r}" for lamp in user.lamps if lamp not in known.lamps]
+    if user.language not in known.languages:
+        found.append(
+            f"language: {user.language!r} is not spoken here; known: {', '.join(sorted(known.languages))}"
+        )
+    if user.mail and ("@" not in user.mail[1:-1] or any(sign.isspace() for sign in user.mail)):
+        found.append(f"mail: {user.mail!r} is no mail address")
+    return found
+
+
+def _transfer(house: House, options: UserOptions) -> list[str]:
+    number = options.transfer.number
+    cos = house.all(ClassOfService)[options.cos]
+    table = house.all(RestrictionTable)[cos.transfer_table]
+    if number and not allowed(table, number):
+        return [f"transfer.number: {number} is refused by restriction {cos.transfer_table!r}"]
+    return []
