@@ -140,7 +140,7 @@ async def test_junk_gets_an_answer_or_silence_and_calls_go_on(scene: Scene) -> N
                 await asyncio.sleep(0.01)
         await asyncio.sleep(1.2)  # the worker's calls of this second may be used up
         assert (await phone.call(f"sip:1001@{edge.uri}", edge.where))[0].code == 200
-    assert edge_processes(edge) == before
+    assert before and before <= edge_processes(edge)
 
 
 async def test_junk_over_tcp_costs_no_more_than_its_connection(scene: Scene) -> None:
@@ -154,11 +154,12 @@ async def test_junk_over_tcp_costs_no_more_than_its_connection(scene: Scene) -> 
     phone = await scene.tcp_phone(edge)
     await asyncio.sleep(1.2)
     assert (await phone.call(f"sip:1001@{edge.uri}", edge.where))[0].code == 200
-    assert edge_processes(edge) == before
+    assert before and before <= edge_processes(edge)
 
 
 def edge_processes(edge: RunningEdge) -> set[str]:
-    """Process ids of the edge: Kamailio ends as a whole when one of its processes dies."""
+    """Process ids of the edge: Kamailio ends as a whole when one of its processes dies. It may answer before
+    the last of them has begun."""
     pid = edge.processes["edge"].pid
     with open(f"/proc/{pid}/task/{pid}/children") as file:
         return set(file.read().split())
