@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from sip.wav import ULAW, file_pcm16, file_ulaw, parse, samples_pcm16
+from tests.fakes.g726 import decode as independent
 from voicemail.vpim.model import Codec, Unreadable
 from voicemail.vpim.sound import decoded, encoded, form_of, g726_encoded
 
@@ -66,6 +67,14 @@ def test_ffmpegs_own_decoder_of_this_packing_agrees() -> None:
         plain = b"".join(frame.to_ndarray().astype("<i2").tobytes() for frame in file.decode(audio=0))
     assert snr(speech(10), plain) >= 20
     assert snr(plain, heard(decoded(data, "audio/32kadpcm"))) > 30
+
+
+@pytest.mark.parametrize("prompt", ["directory_search_again.wav", "mailbox_nearly_full.wav"])
+def test_a_decoder_that_shares_nothing_with_ours_hears_the_same(prompt: str) -> None:
+    pcm = samples_pcm16(parse((PROMPTS / prompt).read_bytes()))
+    data = g726_encoded(pcm)
+    assert snr(pcm, np.array(independent(data), "<i2").tobytes()) >= 20
+    assert snr(pcm, np.array(independent(data, low_first=False), "<i2").tobytes()) < 5
 
 
 def test_an_odd_last_sample_is_dropped() -> None:
