@@ -141,7 +141,7 @@ def test_people_are_read(text: str, found: tuple[Person, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["(" * 100_000, "<" * 100_000, '"' * 100_001, "a@b,", ",;:<>()" * 20_000, "\\" * 99_999]
+    "text", ["(" * 20_000, "<" * 20_000, '"' * 20_001, "a@b,", ",;:<>()" * 4_000, "\\" * 99_999]
 )
 def test_hostile_address_headers_are_read_in_no_time(text: str) -> None:
     assert people(text) == (people("a@b") if text == "a@b," else ())

@@ -3,12 +3,14 @@
 import base64
 import quopri
 from datetime import UTC, datetime
+from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
 
 from sip.wav import file_pcm16, parse
 from tests.fakes.vpim_mails import ANN, BOB, SENT, full, plain, wav
+from tests.fakes.vpim_recordings import RECORDINGS, recording
 from voicemail.vpim.mime import Limits, parameters
 from voicemail.vpim.model import UNDATED, Card, Codec, Person, Speech, Unreadable, VoiceMail
 from voicemail.vpim.read import read
@@ -93,6 +95,20 @@ def test_a_mail_with_a_recording_attached_is_a_voice_message(media: str, name: s
     assert not mail.is_vpim and mail.subject == "Hello"
     assert [each.seconds for each in mail.speech] == [pytest.approx(0.5)]
     assert got(HEAD + part).seconds == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype"), [("mp3", "mpeg"), ("opus", "ogg"), ("amr", "amr"), ("m4a", "mp4"), ("m4a", "x-m4a")]
+)
+def test_what_mail_programs_send_is_read(kind: str, subtype: str) -> None:
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "Ann <ann@example.com>", "1001@vm.example.com", "Grüße"
+    mail.set_content("See the attachment.")
+    mail.add_alternative("<b>See the attachment.</b>", subtype="html")
+    mail.add_attachment(recording(*RECORDINGS[kind]), "audio", subtype, filename=f"Aufnahme für dich.{kind}")
+    read_mail = got(mail.as_bytes())
+    assert read_mail.seconds == pytest.approx(2.0, abs=0.2) and not read_mail.is_vpim
+    assert (read_mail.subject, read_mail.sender.address) == ("Grüße", "ann@example.com")
 
 
 def test_of_several_forms_the_best_counts_and_of_several_recordings_all() -> None:
@@ -279,7 +295,7 @@ def test_parameters_in_all_their_forms() -> None:
 
 def test_every_cut_of_a_mail_is_read_or_refused() -> None:
     raw = written(full(), Codec.PCMU, "i1")
-    for end in range(0, len(raw), 97):
+    for end in range(0, len(raw), 401):
         try:
             assert read(raw[:end])
         except Unreadable as error:
@@ -289,7 +305,7 @@ def test_every_cut_of_a_mail_is_read_or_refused() -> None:
 def test_a_flipped_byte_in_the_structure_is_read_or_refused() -> None:
     raw = written(plain(speech=full().speech[:2]), Codec.PCMU, "i1")
     lines = [at for at in range(len(raw) - 1) if raw[at : at + 1] in b':;=\r\n-/"']
-    for at in lines[:: max(1, len(lines) // 200)]:
+    for at in lines[:: max(1, len(lines) // 60)]:
         for octet in (0, 0xFF, ord("\n")):
             try:
                 assert read(raw[:at] + bytes([octet]) + raw[at + 1 :])
