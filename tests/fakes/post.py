@@ -13,6 +13,7 @@ from uuid import UUID
 from store.memory import MemoryStore
 from store.model import Message, Setting, User
 from tests.fakes.certificates import TestAuthority
+from tests.fakes.edge import until
 from voicemail.access.smtp import mail_spool, receiver
 from voicemail.config import Config, parse
 from voicemail.intake.parsers import Reader
@@ -20,6 +21,7 @@ from voicemail.policy.model import Location, Members
 
 ANNA = User(UUID(int=1), "1001", name="Anna", mail="anna@example.com")
 BEN = User(UUID(int=2), "1002", name="Ben")
+EVE = "eve@pbx.example.net"
 DOMAIN = "vm.example.com"
 
 CONFIG = """
@@ -81,7 +83,7 @@ class PostOffice:
         self,
         raw: bytes,
         to: list[str],
-        sender: str = "eve@pbx.example.net",
+        sender: str = EVE,
         *,
         tls: bool = False,
         login: tuple[str, str] | None = None,
@@ -97,10 +99,12 @@ class PostOffice:
 
     async def listed(self, mailbox: UUID, count: int = 1, seconds: float = 5.0) -> list[Message]:
         """What lies in a mailbox once there is so much, and the spool is empty."""
+
+        async def there() -> bool:
+            return len(await self.store.messages.listing(mailbox)) >= count and not self.waiting
+
         with suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
-                while len(await self.store.messages.listing(mailbox)) < count or self.waiting:
-                    await asyncio.sleep(0.01)
+            await until(there, seconds)
         return list(await self.store.messages.listing(mailbox))
 
     @property

@@ -16,6 +16,7 @@ from voicemail import pins
 from voicemail.intake.parser import Bounds
 from voicemail.intake.wire import Outcome
 from voicemail.policy.model import ClassOfService, Quota
+from voicemail.vpim.model import Unreadable
 
 A, B = f"1001@{DOMAIN}", f"1002@{DOMAIN}"
 
@@ -29,7 +30,10 @@ class Here:
 
     async def parse(self, mail: Path) -> Outcome:
         await self.gate.wait()
-        return read(mail.read_bytes(), Bounds())
+        try:
+            return read(mail.read_bytes(), Bounds())
+        except Unreadable as error:
+            return error
 
 
 @pytest.fixture
@@ -122,27 +126,17 @@ async def test_what_is_announced(office: PostOffice) -> None:
         assert "AUTH" not in said, "there are no accounts"
 
 
-@pytest.mark.parametrize(
-    "payload",
-    [
-        b"\n.\n",
-        b"\r\n.\n",
-        b"\n.\r\n",
-        b"\r.\r",
-        b"\r.\r\n",
-        b"\r\n.\r",
-        b"\r\r\n.\r\r\n",
-        b"\n.\r",
-        b"\r\n\x00.\r\n\n",
-    ],
-)
-async def test_no_payload_smuggles_a_second_mail(office: PostOffice, payload: bytes) -> None:
+ENDS = ("\n.\n", "\r\n.\n", "\n.\r\n", "\r.\r", "\r.\r\n", "\r\n.\r", "\r\r\n.\r\r\n", "\n.\r", "\n\n.\r\n\n")
+
+
+@pytest.mark.parametrize("end", ENDS)
+async def test_no_payload_smuggles_a_second_mail(office: PostOffice, end: str) -> None:
     second = b"MAIL FROM:<boss@vm.example.com>\r\nRCPT TO:<1002@vm.example.com>\r\nDATA\r\n" + mail(
         name="2@x"
     )
     async with talking(office.port) as client:
         await client.begin()
-        answer = await client.say(mail() + payload + second + b"\r\n.\r\n")
+        answer = await client.say(mail() + end.encode() + second + mail(name="2@x") + b"\r\n.\r\n")
         assert answer.startswith("550 5.5.2")
         assert (await client.say("NOOP")).startswith("250"), (
             "only one answer was given, and the dialogue goes on"
@@ -209,12 +203,10 @@ async def test_strangers_are_refused_and_locations_send_for_their_own_domain(tmp
         [message] = await office.listed(BEN.id)
         assert message.envelope.sender is None, "another system does not speak for our users"
         assert message.envelope.remote and message.envelope.remote.address == "2722@berlin.example.org"
-    async with post_office(
-        config(tmp_path, more='allowed_networks = ["192.0.2.1"]'), MemoryStore(), Here()
-    ) as office:
-        async with talking(office.port) as client:
-            assert (await client.hear()).startswith("554 5.7.1")
-            assert await client.hear() == ""
+    made = config(tmp_path, more='allowed_networks = ["192.0.2.1"]')
+    async with post_office(made, MemoryStore(), Here()) as office, talking(office.port) as client:
+        assert (await client.hear()).startswith("554 5.7.1")
+        assert await client.hear() == ""
 
 
 async def test_auth_needs_tls_and_the_right_password_and_makes_the_sender_known(tmp_path: Path) -> None:

@@ -83,8 +83,7 @@ class Connection(SMTP):
     def _create_envelope(self) -> Mail:
         return Mail()
 
-    @property
-    def mail(self) -> Mail:
+    def _mail(self) -> Mail:  # no property: aiosmtpd looks at all attributes before there is an envelope
         assert isinstance(self.envelope, Mail)
         return self.envelope
 
@@ -185,7 +184,7 @@ class Connection(SMTP):
             await self.push("502 5.5.1 there is no AUTH here")
         elif not self._may_auth():
             await self.push("538 5.7.11 STARTTLS first")
-        elif self._user or self.mail.sender:
+        elif self._user or self._mail().sender:
             await self.push("503 5.5.1 not now")
         elif self.desk.accounts.locked(self._source, time.monotonic()):
             log.warning("AUTH refused: too many wrong passwords", source=self._source)
@@ -237,7 +236,7 @@ class Connection(SMTP):
     async def smtp_MAIL(self, arg: str | None) -> None:
         if await self.check_helo_needed():
             return
-        if self.mail.sender:
+        if self._mail().sender:
             await self.push("503 5.5.1 one mail at a time")
             return
         try:
@@ -247,20 +246,21 @@ class Connection(SMTP):
             log.warning("mail refused", source=self._source, mail_from=arg, answer=str(refused))
             await self.push(str(refused))
             return
-        self.mail.sender, self.mail.trust = said, trust
+        self._mail().sender, self._mail().trust = said, trust
         await self.push("250 2.1.0 go on")
 
     async def smtp_RCPT(self, arg: str | None) -> None:
         if await self.check_helo_needed():
             return
-        if not self.mail.sender:
+        mail = self._mail()
+        if not mail.sender:
             await self.push("503 5.5.1 MAIL first")
             return
         try:
             said = recipient(_after(arg, "TO:"))
-            if len(self.mail.recipients) >= MOST_RECIPIENTS:
+            if len(self._mail().recipients) >= MOST_RECIPIENTS:
                 raise Refused("452 4.5.3 too many recipients")
-            mailbox = await self.desk.receives(said.address, self.mail.sender)
+            mailbox = await self.desk.receives(said.address, mail.sender)
         except Refused as refused:
             log.warning("recipient refused", source=self._source, rcpt_to=arg, answer=str(refused))
             self._strangers += str(refused)[:3] == "550"
@@ -269,9 +269,9 @@ class Connection(SMTP):
             else:
                 await self.push(str(refused))
             return
-        if said not in self.mail.recipients:
-            self.mail.recipients.append(said)
-            self.mail.mailboxes += [mailbox] if mailbox else []
+        if said not in self._mail().recipients:
+            self._mail().recipients.append(said)
+            self._mail().mailboxes += [mailbox] if mailbox else []
         await self.push("250 2.1.5 go on")
 
     # ---- content
@@ -279,7 +279,7 @@ class Connection(SMTP):
     async def smtp_DATA(self, arg: str | None) -> None:
         if await self.check_helo_needed():
             return
-        if arg or not self.mail.recipients:
+        if arg or not self._mail().recipients:
             await self.push("501 5.5.4 Syntax: DATA" if arg else "503 5.5.1 RCPT first")
             return
         identifier = uuid7()
@@ -346,7 +346,7 @@ class Connection(SMTP):
                 await self._lines(body, lambda _: None)
 
     async def _kept(self, incoming: Incoming) -> str:
-        mail, said = self.mail, self.mail.sender
+        mail, said = self._mail(), self._mail().sender
         assert said and mail.trust
         letter = Letter(
             id=incoming.id,
@@ -383,7 +383,8 @@ class Connection(SMTP):
         return f"Received: {who} by {self.desk.name} with {how} id {identifier}; {now}\r\n".encode()
 
     def _from(self) -> str:
-        return self.mail.sender.address if self.mail.sender else ""
+        said = self._mail().sender
+        return said.address if said else ""
 
 
 class _Aborted(Exception):
