@@ -14,8 +14,9 @@ from store.memory import MemoryStore
 from store.model import Message, Setting, User
 from tests.fakes.certificates import TestAuthority
 from tests.fakes.edge import until
-from voicemail.access.smtp import mail_spool, receiver
+from voicemail.access.smtp import receiver
 from voicemail.config import Config, parse
+from voicemail.intake.making import mail_spool
 from voicemail.intake.parsers import Reader
 from voicemail.policy.model import Location, Members
 

@@ -13,7 +13,7 @@ from store.errors import StoreError
 from voicemail.access.door import Accounts, Crowd, Rate, admitted, within
 from voicemail.access.params import Refused, Sender
 from voicemail.config import Smtp
-from voicemail.intake.addresses import NOBODY, POSTMASTER, WITHIN, Addresses, Away, Found
+from voicemail.intake.addresses import POSTMASTER, WITHIN, Addresses, Away, Found
 from voicemail.intake.decide import domain_of, local_of
 from voicemail.intake.letter import Letter, Trust
 from voicemail.intake.quota import is_full
@@ -117,9 +117,8 @@ class Desk:
         return str(found.mailbox)
 
     async def _found(self, address: str) -> Found:
-        local = local_of(address)
         try:
-            found = None if local.lower() == NOBODY else await self._addresses.find(local)
+            found = await self._addresses.find(local_of(address))
         except Away:
             raise Refused("451 4.3.0 mailboxes cannot be looked up now, try again later") from None
         if not found:

@@ -12,7 +12,6 @@ import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 
 import structlog
@@ -24,8 +23,8 @@ from voicemail.access.session import Connection
 from voicemail.config import Config, load
 from voicemail.intake.addresses import Addresses
 from voicemail.intake.decide import domain_of
-from voicemail.intake.parsers import Parsers, Reader
-from voicemail.intake.settle import Settings, Settling
+from voicemail.intake.making import mail_spool, parsers, settling_of
+from voicemail.intake.parsers import Reader
 from voicemail.intake.spool import MailSpool
 from voicemail.intake.work import AT_ONCE, Intake
 from voicemail.log import configure
@@ -34,16 +33,6 @@ from voicemail.secrets import NodeFiles, app_conninfo
 log = structlog.get_logger()
 
 MEGABYTE = 2**20
-
-
-def mail_spool(config: Config) -> Path:
-    """Where mails lie until the store has them."""
-    return config.directory / "spool" / "mail"
-
-
-def local_time() -> datetime:
-    """Now, in this machine's time zone."""
-    return datetime.now().astimezone()
 
 
 def tls_context(config: Config) -> ssl.SSLContext:
@@ -79,10 +68,8 @@ async def receiver(
         left = await asyncio.to_thread(spool.left_behind)
         addresses = Addresses(store, config.run_directory / "mail-addresses.json")
         if reader is None:
-            reader = await stack.enter_async_context(Parsers(config.run_directory / "mail-parsed", AT_ONCE))
-        settling = Settling(
-            store, addresses, Settings(config.smtp.domains, config.store.wait_for_peer), local_time
-        )
+            reader = await stack.enter_async_context(parsers(config, AT_ONCE))
+        settling = settling_of(config, store, addresses)
         intake = await stack.enter_async_context(Intake(spool, reader, settling))
         desk = Desk(
             config.smtp,

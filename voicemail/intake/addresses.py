@@ -17,6 +17,7 @@ from voicemail.policy.book import parsed
 from voicemail.policy.model import Location, Members
 from voicemail.recipients import LIST, UNDELIVERABLE
 from voicemail.secrets import write_private
+from voicemail.vpim.addresses import Kind, is_nobody, read_local
 
 log = structlog.get_logger()
 
@@ -25,8 +26,6 @@ WITHIN = 2.0
 SETTINGS_EVERY, USERS_EVERY = 5.0, 60.0
 """Seconds between two looks at lists and locations, and at all users."""
 POSTMASTER = "postmaster"
-NOBODY = "non-mail-user"
-"""Sends messages of callers whom nobody can answer (RFC 3801 section 4.2.1)."""
 
 
 class Away(Exception):
@@ -54,11 +53,19 @@ class Book:
 
 
 def candidates(local: str) -> tuple[str, ...]:
-    """What a local part may name, likelier first: all of it, then without what follows a `+`
-    (2722+111 is extension 111 behind mailbox 2722; 1001+holiday is mailbox 1001)."""
+    """Numbers and names that a local part may mean, likelier first: the mailbox or list of a voice-mail
+    address (2722+111 is extension 111 behind mailbox 2722), the whole as a name, what stands before a `+`
+    (1001+holiday is mailbox 1001). None for an address that asks us to dial out."""
+    said = read_local(local)
+    if said.kind is Kind.REFUSED:
+        return ()
+    if said.to_list:
+        return (said.to_list,)
+    if said.number:
+        return tuple(dict.fromkeys((said.number, said.number.removeprefix("+"))))
     whole = local.strip('"').lower()
-    head, plus, _ = whole[1:].partition("+")
-    return (whole, whole[:1] + head) if plus and head else (whole,)
+    head, plus, _ = whole.partition("+")
+    return (whole, head) if plus and head else (whole,)
 
 
 class Addresses:
@@ -70,6 +77,8 @@ class Addresses:
 
     async def find(self, local: str) -> Found | None:
         """Whose mails to this local part are; None when nobody's. Raises Away."""
+        if is_nobody(f"{local}@"):
+            return None
         if local.lower() == POSTMASTER:
             return Found(UNDELIVERABLE)
         names = candidates(local)

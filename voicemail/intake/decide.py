@@ -10,13 +10,15 @@ from uuid import UUID, uuid5
 
 from store.model import SYSTEM, NewWork, User, Work
 from voicemail.intake.letter import MAIL, Letter, Recipient, Trust
+from voicemail.vpim.addresses import read_local
 from voicemail.vpim.model import Report, VoiceMail
 
+FAILED, DELIVERED = "dsn", "dsn-delivered"
+"""Kinds of reports in the outbox."""
 HEADERS = 8192
 """Bytes of the original's header that a report carries at most."""
 OLDEST = timedelta(days=400)
 """A mail that says it was sent before then has a wrong clock behind it."""
-DIGITS = re.compile(r"\+?[0-9]{1,32}")
 OURS = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.[^@]*)?@(.+)", re.IGNORECASE)
 
 
@@ -37,10 +39,8 @@ def local_of(address: str) -> str:
 
 def number_of(address: str) -> str:
     """The number that the sender's mailbox has; "" for a mailbox that is none."""
-    local = local_of(address)
-    head, plus, _ = local[1:].partition("+")
-    number = local[:1] + head if plus else local
-    return number if DIGITS.fullmatch(number) else ""
+    said = read_local(local_of(address))
+    return said.number if not said.to_list else ""
 
 
 def moment(said: datetime, received: datetime) -> datetime:
@@ -139,8 +139,7 @@ def report(
     """Work of telling the sender what became of his mail, for the Primary."""
     delivered = status.startswith("2")
     payload = {
-        "kind": "dsn",
-        "action": "delivered" if delivered else "failed",
+        "kind": DELIVERED if delivered else FAILED,
         "to": letter.sender,
         "original_id": message_id,
         "recipients": [each.address for each in recipients],
@@ -155,7 +154,8 @@ def report(
     return NewWork(uuid5(key, about), Work.REPORT, SYSTEM, payload=json.dumps(payload))
 
 
-def our_message(report: Report) -> UUID | None:
-    """The message of ours that a report is about, by the Message-ID that we gave it."""
+def our_mail(report: Report, domains: Sequence[str]) -> UUID | None:
+    """What of ours a report is about, by the Message-ID that we gave it: a message of OUTGOING, or the work
+    of sending it. None for a mail that is not of these domains, ours."""
     found = OURS.fullmatch(report.about.strip("<> "))
-    return UUID(found[1]) if found else None
+    return UUID(found[1]) if found and found[2].lower() in domains else None

@@ -38,6 +38,8 @@ class Bounds:
     """Bytes it may write."""
     longest: float = 1800.0
     """Seconds of sound."""
+    size: int = 35_100_000
+    """Bytes of the mail."""
 
 
 Read = Callable[[bytes, Bounds], Outcome]

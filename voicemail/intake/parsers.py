@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -64,6 +65,7 @@ class Parsers:
     ) -> None:
         for zygote in self._all:
             await zygote.stop()
+        await asyncio.to_thread(shutil.rmtree, self._folder, True)
 
     async def parse(self, mail: Path) -> Outcome:
         zygote = await self._free.get()

@@ -2,8 +2,10 @@
 
 from voicemail.intake.parser import Bounds
 from voicemail.intake.wire import Outcome
+from voicemail.vpim import read as vpim
+from voicemail.vpim.mime import Limits
 
 
 def read(raw: bytes, bounds: Bounds) -> Outcome:
     """Raises Unreadable."""
-    raise NotImplementedError
+    return vpim.read(raw, Limits(size=bounds.size, seconds=bounds.longest))

@@ -8,7 +8,7 @@ Private mails are kept private by their envelope: nothing forwards those.
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -24,7 +24,6 @@ from voicemail import postroom
 from voicemail.intake import contacts, quarantine, reports
 from voicemail.intake.addresses import Addresses, Away
 from voicemail.intake.decide import (
-    by_machine,
     claim,
     domain_of,
     header_values,
@@ -33,6 +32,7 @@ from voicemail.intake.decide import (
     may_be_told,
     moment,
     number_of,
+    our_mail,
     report,
     sender_address,
     to_be_told,
@@ -56,6 +56,8 @@ MOST_NAME = 80
 class Settings:
     domains: tuple[str, ...]
     """Ours."""
+    message_id_domain: str = ""
+    """Of the mails that leave here, if it is another."""
     wait_for_peer: float = 1.0
 
 
@@ -67,14 +69,16 @@ class Settling:
     ) -> None:
         self._store, self._addresses, self._settings, self._now = store, addresses, settings, now
 
-    async def take(self, letter: Letter, raw: bytes, outcome: Outcome, *, tell: bool = True) -> str:
-        """Settle one mail; says what became of it. Not `tell`: its sender has been told. Raises store
-        errors."""
+    async def take(
+        self, letter: Letter, raw: bytes, outcome: Outcome, *, tell: bool = True, released: bool = False
+    ) -> str:
+        """Settle one mail; says what became of it. Not `tell`: its sender has been told. `released`: an
+        operator wants it delivered, whoever sent it. Raises store errors."""
         if isinstance(outcome, Unreadable):
             return await self._unreadable(letter, raw, outcome, tell)
         if isinstance(outcome, Report):
             return await self._report(letter, raw, outcome)
-        if by_machine(raw) and not outcome.is_vpim:
+        if outcome.automatic and not outcome.is_vpim and not released:
             return await self._unreadable(
                 letter, raw, Unreadable("no person sent it (Auto-Submitted)", "5.7.1"), False
             )
@@ -97,15 +101,34 @@ class Settling:
         await quarantine.deposit(self._store, letter, key, raw, message_id, why, self._settings.wait_for_peer)
 
     async def _report(self, letter: Letter, raw: bytes, told: Report) -> str:
-        about = await reports.about(self._store, told)
-        if about:
-            return await reports.take(self._store, told, about, self._now(), self._settings.wait_for_peer)
+        author = await self._author(letter)
+        done = []
+        for each in (replace(told, more=()), *told.more):
+            about = await reports.about(self._store, each, self._own(), author)
+            if about:
+                wait = self._settings.wait_for_peer
+                done.append(await reports.take(self._store, each, about, self._now(), wait))
+        if done:
+            return ", ".join(dict.fromkeys(done))
+        if our_mail(told, self._own()):
+            return f"a notification did not reach {told.recipient}: {told.status} {told.diagnostic}"
         if told.action not in reports.NOT_DELIVERED:
             return "nothing to be told: a report on a message that is not known here"
         message_id = _message_id(raw)
         key = mail_id(letter, raw, message_id, letter.sender)
         await self._keep(letter, key, raw, message_id, "a report on a message that is not known here")
         return "quarantined"
+
+    def _own(self) -> tuple[str, ...]:
+        return (*self._settings.domains, self._settings.message_id_domain.lower())
+
+    async def _author(self, letter: Letter) -> User | None:
+        """Whom a report is addressed to, if that is one user."""
+        for address in (await self._addressees(letter)).values():
+            user = await self._store.users.by_extension(address) if address[:1].isdigit() else None
+            if user:
+                return user
+        return None
 
     # ---- a voice message
 
@@ -119,6 +142,9 @@ class Settling:
         wanted = await self._addressees(letter)
         plan = await postroom.planned(self._store, [each for each in wanted.values() if each])
         message = self._message(letter, key, mail, sender, seconds)
+        if plan.remote:
+            # Two systems whose lists name each other would send it around for ever.
+            log.warning("mail is not passed on to other systems", letter=str(letter.id), to=plan.remote)
         if plan.mailboxes:
             await self._store.messages.send(message, plan.mailboxes, audio, wait=self._settings.wait_for_peer)
         missed = gone(letter.recipients, wanted, plan)
