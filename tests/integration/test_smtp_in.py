@@ -178,6 +178,15 @@ async def test_a_mail_that_is_too_large_is_refused_before_and_after(tmp_path: Pa
     assert not list(office.spool.glob("*.*"))
 
 
+async def test_who_goes_on_sending_is_hung_up_on(tmp_path: Path) -> None:
+    made = config(tmp_path, more='allowed_networks = ["127.0.0.0/8"]\nlargest_megabytes = 1')
+    for flood in (b"x" * 998 + b"\r\n", b"y" * 1000):
+        async with post_office(made, await filled(), Here()) as office, talking(office.port) as client:
+            await client.begin()
+            assert (await client.say(mail() + flood * 2100)).startswith("552 5.3.4")
+            assert await client.hear() == ""
+
+
 async def test_a_mail_in_circles_is_refused(office: PostOffice) -> None:
     with pytest.raises(smtplib.SMTPDataError) as refused:
         await office.send(mail(more="Received: from a by b; today\r\n" * 11), [A])

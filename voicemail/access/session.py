@@ -36,9 +36,13 @@ MOST_STRANGERS = 20
 """Recipients that are refused on one connection until it is closed: who guesses addresses takes longer."""
 MOST_COMMANDS = 2000
 """Of each kind, on one connection."""
+FLOOD = 2
+"""Times the largest mail, after which a mail that is too large is read no further."""
 WHOLE_MAIL = 900.0
 """Seconds that one mail may take, however steadily it drips."""
 WRONG_PASSWORDS = 3
+FATAL = "552 5.3.4 the mail is far too large"
+"""Said to a client that goes on sending; the connection is closed."""
 DATA_GOES = "354 end with <CR><LF>.<CR><LF>"
 
 
@@ -297,7 +301,7 @@ class Connection(SMTP):
             incoming.discard()
             raise
         self._set_post_data_state()  # type: ignore[no-untyped-call]
-        await self.push(answer)
+        await (self._hang_up if answer.startswith(FATAL) else self.push)(answer)
 
     async def _received(self, incoming: Incoming) -> str:
         """Take the mail; the answer to it."""
@@ -319,23 +323,29 @@ class Connection(SMTP):
             await self._drained(body)
             return "452 4.3.1 no room for mails, try again later"
         log.warning("mail refused", source=self._source, mail_from=self._from(), answer=body.fault)
+        if body.size > FLOOD * self.desk.largest:
+            return f"{FATAL}, and goes on"
         return body.fault
 
     async def _lines(self, body: Body, write: Callable[[bytes], None]) -> None:
-        """Until the end of the mail. What is refused is read on, and kept no longer: the client hears of it
-        only after the end."""
+        """Until the end of the mail. What is refused is read on, and kept no longer, since the client hears
+        of it only after the end; but not for ever."""
         whole = True
         while True:
             try:
                 line = await self._reader.readuntil(CRLF)
             except asyncio.LimitOverrunError as over:
                 body.too_long(len(await self._reader.read(max(over.consumed, 1))))
+                if body.size > FLOOD * self.desk.largest:
+                    return
                 whole = False
                 continue
             self._reset_timeout()
             if whole and line == END:
                 return
             kept, whole = body.line(line), True
+            if body.size > FLOOD * self.desk.largest:
+                return
             if not body.fault:
                 write(kept)
 
