@@ -6,19 +6,24 @@ import sys
 import time
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from sip.wav import file_ulaw, parse
 from store.features import SCHEMA
-from store.model import QUARANTINE, MessageKind
+from store.ids import uuid7
+from store.model import QUARANTINE, MessageKind, Work
 from store.postgres import PostgresStore
+from tests.fakes.cli import CommandLine
 from tests.fakes.edge import free_port, until
 from tests.fakes.post import ANNA, BEN, DOMAIN
 from voicemail.config import load
+from voicemail.intake.letter import Letter, Recipient, Trust
+from voicemail.intake.quarantine import deposit, quarantined_id
 from voicemail.secrets import Membership, NodeFiles, member_of
 from voicemail.vpim.model import Codec, Person, Speech, VoiceMail
 from voicemail.vpim.write import written
@@ -26,6 +31,7 @@ from voicemail.vpim.write import written
 A, B = f"1001@{DOMAIN}", f"1002@{DOMAIN}"
 SPEECH = file_ulaw(bytes(range(256)) * 60)
 MEGABYTE = 2**20
+NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 CONFIG = """
 [node]
 name = "vm1"
@@ -146,6 +152,40 @@ async def test_it_ends_with_its_supervisor(program: Program) -> None:
         process.stdin.close()
         async with asyncio.timeout(5):
             assert await process.wait() == 0
+
+
+async def test_the_command_line_lists_shows_exports_releases_and_drops(
+    program: Program,
+    postgres_store: PostgresStore,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    letter = Letter(uuid7(), "2722@pbx.example.net", (Recipient(A),), NOW, "192.0.2.1", Trust.NETWORK)
+    plain = b"From: x\x1b[2J\r\nMessage-ID: <plain@x>\r\n\r\nno sound\r\n"
+    good, bad = UUID(int=1), UUID(int=2)
+    await deposit(postgres_store, letter, good, voice(1), "1@x", "5.6.0 not understood then", 1.0)
+    await deposit(postgres_store, letter, bad, plain, "plain@x", "5.6.0 no sound", 1.0)
+    good, bad = quarantined_id(good), quarantined_id(bad)
+    vm = CommandLine(program.config, monkeypatch, capfd)
+    there = await asyncio.to_thread(vm.good, "quarantine", "list")
+    assert all(text in there for text in (str(good), str(bad), "5.6.0 no sound", "2722@pbx.example.net", A))
+    shown = await asyncio.to_thread(vm.good, "quarantine", "show", str(bad))
+    assert "Message-ID: <plain@x>" in shown and "192.0.2.1 (network)" in shown and "\x1b" not in shown
+    file = program.config.with_name("out.eml")
+    await asyncio.to_thread(vm.good, "quarantine", "export", str(bad), str(file))
+    assert file.read_bytes() == plain
+    assert "File exists" in await asyncio.to_thread(vm.refused, "quarantine", "export", str(bad), str(file))
+    assert "no sound" in await asyncio.to_thread(vm.refused, "quarantine", "release", str(bad))
+    await postgres_store.users.remove(ANNA.id)
+    assert "nobody is there" in await asyncio.to_thread(vm.refused, "quarantine", "release", str(good))
+    await postgres_store.users.add(replace(ANNA, id=uuid7()))
+    assert "1 mailboxes" in await asyncio.to_thread(vm.good, "quarantine", "release", str(good))
+    anna = await postgres_store.users.by_extension("1001")
+    assert anna and [m.caller for m in await postgres_store.messages.listing(anna.id)] == ["2722"]
+    await asyncio.to_thread(vm.good, "quarantine", "drop", str(bad))
+    assert await asyncio.to_thread(vm.good, "quarantine", "list") == ""
+    assert "no such mail" in await asyncio.to_thread(vm.refused, "quarantine", "drop", str(good))
+    assert not [each for each in await postgres_store.outbox.listed() if each.item.kind is Work.REPORT]
 
 
 HEAD = b"From: <2722@pbx.example.net>\r\nMessage-ID: <%s@x>\r\nMIME-Version: 1.0\r\n"

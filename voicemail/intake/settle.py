@@ -59,6 +59,20 @@ class Settings:
     message_id_domain: str = ""
     """Of the mails that leave here, if it is another."""
     wait_for_peer: float = 1.0
+    released: bool = False
+    """The mails are in quarantine, and an operator wants them delivered, whoever sent them: their senders
+    were told, and they stay where they are if it cannot be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a mail."""
+
+    text: str
+    quarantined: bool = False
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Settling:
@@ -69,38 +83,40 @@ class Settling:
     ) -> None:
         self._store, self._addresses, self._settings, self._now = store, addresses, settings, now
 
-    async def take(
-        self, letter: Letter, raw: bytes, outcome: Outcome, *, tell: bool = True, released: bool = False
-    ) -> str:
-        """Settle one mail; says what became of it. Not `tell`: its sender has been told. `released`: an
-        operator wants it delivered, whoever sent it. Raises store errors."""
+    async def take(self, letter: Letter, raw: bytes, outcome: Outcome) -> Settled:
+        """Settle one mail; says what became of it. Raises store errors."""
         if isinstance(outcome, Unreadable):
-            return await self._unreadable(letter, raw, outcome, tell)
+            return await self._unreadable(letter, raw, outcome)
         if isinstance(outcome, Report):
             return await self._report(letter, raw, outcome)
-        if outcome.automatic and not outcome.is_vpim and not released:
+        if outcome.automatic and not outcome.is_vpim and not self._settings.released:
             return await self._unreadable(
-                letter, raw, Unreadable("no person sent it (Auto-Submitted)", "5.7.1"), False
+                letter, raw, Unreadable("no person sent it (Auto-Submitted)", "5.7.1")
             )
-        return await self._voice(letter, raw, outcome, tell)
+        return await self._voice(letter, raw, outcome)
 
     # ---- what is no voice message
 
-    async def _unreadable(self, letter: Letter, raw: bytes, wrong: Unreadable, tell: bool) -> str:
+    async def _unreadable(self, letter: Letter, raw: bytes, wrong: Unreadable) -> Settled:
         message_id = _message_id(raw)
         key = mail_id(letter, raw, message_id, letter.sender)
         await self._keep(letter, key, raw, message_id, f"{wrong.code} {wrong}")
         missed = to_be_told(letter.recipients)
-        if tell and missed and may_be_told(letter, raw):
+        if missed and self._tells(letter, raw):
             work = report(letter, key, raw, message_id, missed, wrong.code, str(wrong))
             await self._store.outbox.add([work])
-            return f"quarantined, {letter.sender} is told"
-        return "quarantined"
+            return Settled(f"quarantined, {letter.sender} is told", True)
+        return Settled("quarantined", True)
+
+    def _tells(self, letter: Letter, raw: bytes) -> bool:
+        return not self._settings.released and may_be_told(letter, raw)
 
     async def _keep(self, letter: Letter, key: UUID, raw: bytes, message_id: str, why: str) -> None:
+        if self._settings.released:
+            return
         await quarantine.deposit(self._store, letter, key, raw, message_id, why, self._settings.wait_for_peer)
 
-    async def _report(self, letter: Letter, raw: bytes, told: Report) -> str:
+    async def _report(self, letter: Letter, raw: bytes, told: Report) -> Settled:
         author = await self._author(letter)
         done = []
         for each in (replace(told, more=()), *told.more):
@@ -109,15 +125,15 @@ class Settling:
                 wait = self._settings.wait_for_peer
                 done.append(await reports.take(self._store, each, about, self._now(), wait))
         if done:
-            return ", ".join(dict.fromkeys(done))
+            return Settled(", ".join(dict.fromkeys(done)))
         if our_mail(told, self._own()):
-            return f"a notification did not reach {told.recipient}: {told.status} {told.diagnostic}"
+            return Settled(f"a notification did not reach {told.recipient}: {told.status} {told.diagnostic}")
         if told.action not in reports.NOT_DELIVERED:
-            return "nothing to be told: a report on a message that is not known here"
+            return Settled("nothing to be told: a report on a message that is not known here")
         message_id = _message_id(raw)
         key = mail_id(letter, raw, message_id, letter.sender)
         await self._keep(letter, key, raw, message_id, "a report on a message that is not known here")
-        return "quarantined"
+        return Settled("quarantined", True)
 
     def _own(self) -> tuple[str, ...]:
         return (*self._settings.domains, self._settings.message_id_domain.lower())
@@ -132,11 +148,11 @@ class Settling:
 
     # ---- a voice message
 
-    async def _voice(self, letter: Letter, raw: bytes, mail: VoiceMail, tell: bool) -> str:
+    async def _voice(self, letter: Letter, raw: bytes, mail: VoiceMail) -> Settled:
         try:
             audio, seconds = await asyncio.to_thread(joined, mail)
         except BadSound as error:
-            return await self._unreadable(letter, raw, Unreadable(f"its sound: {error}", "5.6.1"), tell)
+            return await self._unreadable(letter, raw, Unreadable(f"its sound: {error}", "5.6.1"))
         sender = await self._addresses.user(claim(letter, mail, self._settings.domains))
         key = mail_id(letter, raw, mail.message_id, mail.sender.address)
         wanted = await self._addressees(letter)
@@ -148,11 +164,11 @@ class Settling:
         if plan.mailboxes:
             await self._store.messages.send(message, plan.mailboxes, audio, wait=self._settings.wait_for_peer)
         missed = gone(letter.recipients, wanted, plan)
-        done = await self._told(letter, key, raw, mail, missed, tell)
-        if not plan.mailboxes and not done:
-            done = await self._undeliverable(letter, key, raw, mail, message, audio)
-        await self._learn(mail)
-        return ", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", done)))
+        told = await self._told(letter, key, raw, mail, missed)
+        if plan.mailboxes or told:
+            await self._learn(mail)
+            return Settled(", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", told))))
+        return await self._undeliverable(letter, key, raw, mail, message, audio)
 
     async def _addressees(self, letter: Letter) -> dict[str, str]:
         """What each recipient's address names now; "" when nobody's."""
@@ -166,10 +182,10 @@ class Settling:
         return named
 
     async def _told(
-        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, missed: Sequence[Recipient], tell: bool
+        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, missed: Sequence[Recipient]
     ) -> str:
         """Tell the sender who has not got it, and who has if he wants to know."""
-        if not tell or not may_be_told(letter, raw):
+        if not self._tells(letter, raw):
             return ""
         got = [each for each in letter.recipients if each not in missed]
         failed, taken = to_be_told(missed), to_be_told(got, "SUCCESS")
@@ -186,13 +202,13 @@ class Settling:
 
     async def _undeliverable(
         self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, message: NewMessage, audio: bytes
-    ) -> str:
+    ) -> Settled:
         boxes = (await postroom.planned(self._store, (UNDELIVERABLE,))).mailboxes
         if boxes:
             await self._store.messages.send(message, boxes, audio, wait=self._settings.wait_for_peer)
-            return "sent to the undeliverable list"
+            return Settled("sent to the undeliverable list")
         await self._keep(letter, key, raw, mail.message_id, "nobody is there to get it")
-        return "quarantined"
+        return Settled("quarantined", True)
 
     def _message(
         self, letter: Letter, key: UUID, mail: VoiceMail, sender: User | None, seconds: float

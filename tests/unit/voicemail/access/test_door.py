@@ -28,9 +28,12 @@ BERLIN = Location(domain="Berlin.example.org", networks=("192.0.2.0/28", "2001:d
         ("192.0.2.3", "", "", Trust.LOCATION, ""),
         ("192.0.2.3", "", "anna@example.com", None, "550 5.7.1"),
         ("192.0.2.3", "", "2722@notberlin.example.org", None, "550 5.7.1"),
-        ("192.0.2.99", "", "2722@berlin.example.org", None, "530 5.7.0"),
+        ("192.0.2.99", "", "2722@berlin.example.org", None, "550 5.7.1"),
+        ("192.0.2.99", "", "a@anywhere.example", None, "530 5.7.0"),
+        ("10.0.0.9", "", "2722@berlin.example.org", None, "550 5.7.1"),
+        ("192.0.2.99", "1001", "2722@berlin.example.org", Trust.USER, ""),
         ("192.0.2.99", "1001", "anna@example.com", Trust.USER, ""),
-        ("", "", "2722@berlin.example.org", None, "530 5.7.0"),
+        ("", "", "a@b.example", None, "530 5.7.0"),
     ],
 )
 def test_who_may_send(source: str, user: str, sender: str, trust: Trust | None, answer: str) -> None:

@@ -73,6 +73,7 @@ def test_without_a_message_id_what_the_mail_says_counts_and_not_our_own_line() -
         (Trust.NETWORK, "", "1001@vm.example.com", Claim("1001", "1001@vm.example.com")),
         (Trust.LOCATION, "", "anna@example.com", Claim()),
         (Trust.LOCATION, "", "1001@vm.example.com", Claim()),
+        (Trust.USER, "relay-1", "anna@example.com", Claim(mail="anna@example.com")),
         (Trust.USER, "1002", "anna@example.com", Claim("1002")),
         (Trust.USER, "anna@example.com", "ben@example.com", Claim(mail="anna@example.com")),
     ],
