@@ -15,10 +15,11 @@ import pytest
 from tests.fakes.plain_smtp import PlainServer
 from tests.fakes.smtp import MailServer
 from voicemail.cluster.certificates import make_authority, make_key, make_request, sign
+from voicemail.policy.elsewhere import host_and_port
 from voicemail.policy.model import Tls
 from voicemail.primary import smtp_out
 from voicemail.primary.agenda import Verdict
-from voicemail.primary.routes import Place, Route, host_and_port, places
+from voicemail.primary.routes import Place, Route, places
 from voicemail.primary.smtp_out import Mailer, Parcel, outcome, xtext
 
 MAIL = Parcel(b"Subject: x\r\n\r\n.hello\r\n", "1001@vm.example", "2722@far.example", tracked=True)

@@ -17,13 +17,13 @@ import dns.resolver
 from aiosmtplib import SMTPRecipientRefused
 
 from voicemail.config import Mail
+from voicemail.policy.elsewhere import MAIL_PORT
 from voicemail.policy.model import Tls
 
 LOOK_UP = 10.0
 """Seconds."""
 MOST_EXCHANGERS, MOST_ADDRESSES = 5, 4
 """Of a domain, and of a host, that are tried."""
-MAIL_PORT = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +58,6 @@ def smart_host(mail: Mail) -> Route | None:
         return None
     tls = (Tls.VERIFY if mail.tls else Tls.NONE) if isinstance(mail.tls, bool) else Tls(mail.tls)
     return Route(mail.host, mail.port, tls=tls, user=mail.user, password_file=mail.password_file)
-
-
-def host_and_port(text: str) -> tuple[str, int]:
-    """Of "host", "host:port" or "[2001:db8::1]:port". Raises ValueError."""
-    host, colon, port = text.rpartition(":")
-    if not colon or (":" in host and not host.endswith("]")) or text.endswith("]"):
-        host, port = text, str(MAIL_PORT)
-    if not port.isdecimal() or not 0 < int(port) <= 65535:
-        raise ValueError(f"not a port: {port!r}")
-    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 class Names(Protocol):
