@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.errors import HeaderParseError
 from email.headerregistry import Address
 from email.utils import format_datetime, parseaddr
+from hashlib import sha256
 
 from voicemail.errors import VoicemailError
 from voicemail.vpim.model import Person
@@ -103,6 +104,13 @@ def language(tag: str) -> str:
 def message_id(plain: str) -> str:
     """The Message-ID without brackets, "" when it is none that could be written."""
     return plain if MESSAGE_ID.fullmatch(plain) and "=?" not in plain else ""
+
+
+def mark(item_id: str) -> str:
+    """An outbox item's id, fit for a boundary and a Message-ID."""
+    if re.fullmatch(r"[A-Za-z0-9-]{1,50}", item_id):
+        return item_id
+    return sha256(item_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def field(name: str, value: str) -> str:

@@ -95,6 +95,18 @@ def parsed(raw: bytes, limits: Limits) -> Part:
     return _Parser(limits).part(raw, 0, len(raw), 0, "text/plain")
 
 
+def head(raw: bytes, limits: Limits = Limits()) -> Part:
+    """Only the header of a mail; its body may be anything. Raises Unreadable: 5.6.0 too much header."""
+    return _Parser(limits).part(raw, 0, len(raw), 0, "text/plain", whole=False)
+
+
+def automatic(mail: Part) -> bool:
+    """Whether a program sent it by itself: never to be answered by one (RFC 3834)."""
+    submitted = mail.header("auto-submitted").partition(";")[0].strip().lower()
+    bulk = mail.header("precedence").strip().lower() in ("bulk", "junk", "list", "auto_reply")
+    return submitted not in ("", "no") or bulk or mail.media == "multipart/report"
+
+
 def parameters(value: str) -> dict[str, str]:
     """Parameters of Content-Type or Content-Disposition, names in lower case; those that RFC 2231 cut to
     pieces or encoded as well. Of two with one name the first counts."""
@@ -137,7 +149,7 @@ class _Parser:
         self.limits = limits
         self.parts = self.headers = self.header_bytes = self.misses = 0
 
-    def part(self, source: bytes, start: int, end: int, depth: int, default: str) -> Part:
+    def part(self, source: bytes, start: int, end: int, depth: int, default: str, whole: bool = True) -> Part:
         self.parts += 1
         if depth > self.limits.depth or self.parts > self.limits.parts:
             raise Unreadable(f"more than {self.limits.depth} levels or {self.limits.parts} parts")
@@ -146,7 +158,7 @@ class _Parser:
         match = TYPE.match(value)
         media = f"{match[1]}/{match[2]}".lower() if match else default
         part = Part(headers, source, body, end, media)
-        inner = tuple(self._inner(part, value, depth + 1))
+        inner = tuple(self._inner(part, value, depth + 1)) if whole else ()
         return Part(headers, source, body, end, media, inner) if inner else part
 
     def _inner(self, part: Part, value: str, depth: int) -> Iterator[Part]:

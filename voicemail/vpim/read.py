@@ -11,18 +11,17 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from sip.wav import parse
+from voicemail.vpim.addresses import is_nobody
 from voicemail.vpim.cards import MOST_BYTES, read_card
 from voicemail.vpim.headers import clean, decoded, language, message_id, people
 from voicemail.vpim.mime import Limits as Limits
-from voicemail.vpim.mime import Part, parsed
+from voicemail.vpim.mime import Part, automatic, parsed
 from voicemail.vpim.model import UNDATED, Card, Person, Report, Speech, Unreadable, VoiceMail
 from voicemail.vpim.reading import report_of
 from voicemail.vpim.sound import BY_SUFFIX, SUFFIXES
 from voicemail.vpim.sound import decoded as sound_of
 
 LONGEST_ADDRESS = 320
-NOBODY = "non-mail-user"
-"""Local part of a caller who has no mailbox (RFC 3801 section 4.2.1)."""
 MESSAGES = ("message/rfc822", "message/global")
 CARDS = ("text/directory", "text/vcard", "text/x-vcard")
 PASSED_OVER = ("text/", "message/", "multipart/", "application/pgp-signature", "application/pkcs7-signature")
@@ -60,13 +59,13 @@ def _voice_mail(mail: Part, gathered: "_Gathered") -> VoiceMail:
         subject=decoded(mail.header("subject")),
         urgent=_urgent(mail),
         private=gathered.private,
-        receipt_to=_first(mail, "disposition-notification-to").address,
+        receipt_to="" if automatic(mail) else _first(mail, "disposition-notification-to").address,
         reply_to=_first(mail, "reply-to").address,
         language=language(mail.header("content-language").partition(",")[0].strip()) or gathered.language,
         vcard=gathered.card is not None,
         hops=sum(name == "received" for name, _ in mail.headers),
         is_vpim=gathered.is_vpim,
-        unanswerable=_nobody(sender.address),
+        unanswerable=not sender.address or is_nobody(sender.address),
         card=gathered.card,
         automatic=automatic(mail),
     )
@@ -157,13 +156,6 @@ def media_of(part: Part) -> str:
     return ""
 
 
-def automatic(mail: Part) -> bool:
-    """Whether a program sent it by itself: never to be answered by one (RFC 3834)."""
-    submitted = mail.header("auto-submitted").partition(";")[0].strip().lower()
-    bulk = mail.header("precedence").strip().lower() in ("bulk", "junk", "list", "auto_reply")
-    return submitted not in ("", "no") or bulk or mail.media == "multipart/report"
-
-
 def sent_at(mail: Part) -> datetime:
     """Its Date, or when the last host received it, or UNDATED."""
     return _sent_or_none(mail) or _when(mail.header("received").rpartition(";")[2]) or UNDATED
@@ -198,10 +190,6 @@ def _urgent(mail: Part) -> bool:
         or mail.header("priority").strip().lower() == "urgent"
         or mail.header("x-priority").strip()[:1] in ("1", "2")
     )
-
-
-def _nobody(address: str) -> bool:
-    return not address or address.rpartition("@")[0].lower() == NOBODY
 
 
 def _is_card(part: Part) -> bool:

@@ -7,15 +7,13 @@ their order. Reply-To is never written (section 4.2: should not be sent), nor Re
 """
 
 import base64
-import re
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from itertools import groupby
 
 from sip.errors import BadSound
 from sip.wav import join, parse
 from voicemail.vpim.cards import card_of, written_card
-from voicemail.vpim.headers import date, domain_of, field, language, mailbox, message_id, text
+from voicemail.vpim.headers import date, domain_of, field, language, mailbox, mark, message_id, text
 from voicemail.vpim.model import Codec, Person, Speech, VoiceMail
 from voicemail.vpim.sound import encoded
 
@@ -36,12 +34,12 @@ def written(mail: VoiceMail, codec: Codec, item_id: str) -> bytes:
     if own is not None:
         parts.append(_sound(own, codec, "Voice-Message", "message", language(mail.language)))
     for number, each in enumerate(rest, 1):
-        parts.append(_forwarded(each, mail, codec, f"{number}_{_mark(item_id)}"))
+        parts.append(_forwarded(each, mail, codec, f"{number}_{mark(item_id)}"))
     if mail.vcard:
         parts.append(_vcard(mail.sender))
     if not parts:
         raise BadSound("a message without sound")
-    return _level(_headers(mail, item_id), parts, f"0_{_mark(item_id)}").encode("ascii")
+    return _level(_headers(mail, item_id), parts, f"0_{mark(item_id)}").encode("ascii")
 
 
 def _split(speech: Iterable[Speech]) -> tuple[bytes | None, list[Speech]]:
@@ -61,7 +59,7 @@ def _joined(run: list[Speech]) -> Speech:
 
 def _headers(mail: VoiceMail, item_id: str) -> str:
     sender = mailbox(Person(mail.sender.address, mail.sender.name or mail.sender.address.partition("@")[0]))
-    plain = message_id(mail.message_id) or f"{_mark(item_id)}@{domain_of(mail.sender.address).strip('[]')}"
+    plain = message_id(mail.message_id) or f"{mark(item_id)}@{domain_of(mail.sender.address).strip('[]')}"
     fields = [("Date", date(mail.sent)), ("From", sender)]
     fields += [(name, _list(them)) for name, them in (("To", mail.to), ("Cc", mail.cc)) if mail.to and them]
     fields += [("Message-ID", f"<{plain}>"), ("Subject", text(mail.subject) or SUBJECT)]
@@ -78,9 +76,9 @@ def _list(people: tuple[Person, ...]) -> str:
     return ", ".join(mailbox(person) for person in people)
 
 
-def _level(headers: str, parts: list[str], mark: str) -> str:
+def _level(headers: str, parts: list[str], name: str) -> str:
     """Headers and body of a Multipart/Voice-Message."""
-    boundary = f"=_{mark}"
+    boundary = f"=_{name}"
     head = headers + field("MIME-Version", VERSION)
     head += f'Content-Type: Multipart/Voice-Message; Version=2.0;\r\n boundary="{boundary}"\r\n'
     head += field("Content-Transfer-Encoding", "7bit")
@@ -108,11 +106,11 @@ def _sound(wav: bytes, codec: Codec, voice: str, name: str, tag: str) -> str:
     return "".join(field(key, value) for key, value in fields) + "\r\n" + _base64(sound.data)
 
 
-def _forwarded(speech: Speech, mail: VoiceMail, codec: Codec, mark: str) -> str:
+def _forwarded(speech: Speech, mail: VoiceMail, codec: Codec, name: str) -> str:
     """A message/rfc822 with what was forwarded (RFC 3801 section 4.4.3)."""
     sender = speech.sender or mail.sender
     inner = field("Date", date(speech.sent or mail.sent)) + field("From", mailbox(sender))
-    inner = _level(inner, [_sound(speech.sound, codec, "Voice-Message", "message", "")], mark)
+    inner = _level(inner, [_sound(speech.sound, codec, "Voice-Message", "message", "")], name)
     return (
         field("Content-Type", "Message/RFC822") + field("Content-Transfer-Encoding", "7bit") + "\r\n" + inner
     )
@@ -128,10 +126,3 @@ def _vcard(sender: Person) -> str:
 def _base64(data: bytes) -> str:
     coded = base64.b64encode(data).decode()
     return "".join(f"{coded[at : at + LINE]}\r\n" for at in range(0, len(coded), LINE))
-
-
-def _mark(item_id: str) -> str:
-    """The item's id, fit for a boundary and a Message-ID."""
-    if re.fullmatch(r"[A-Za-z0-9-]{1,50}", item_id):
-        return item_id
-    return sha256(item_id.encode("utf-8", "surrogateescape")).hexdigest()[:32]
