@@ -29,8 +29,11 @@ from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
 from voicemail.primary.lease import Lease, NotPrimary
 from voicemail.primary.notifier import Notifier, Sender
+from voicemail.primary.post import Post
 from voicemail.primary.postman import Postman, SmartHost
+from voicemail.primary.routes import Dns
 from voicemail.primary.runner import Runner
+from voicemail.primary.smtp_out import Mailer
 from voicemail.secrets import NodeFiles, app_conninfo
 
 REQUEST_PORT = 30
@@ -59,7 +62,14 @@ class Duty:
         self._clock = clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
         postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
-        handlers: dict[Work, Handler] = {Work.LAMP: self.notifier, Work.MAIL: postman, Work.ALARM: postman}
+        post = Post(store, config.mail, Mailer(config.node.name, config.mail.timeout, Dns()), clock)
+        handlers: dict[Work, Handler] = {
+            Work.LAMP: self.notifier,
+            Work.MAIL: postman,
+            Work.ALARM: postman,
+            Work.POST: post,
+            Work.REPORT: post,
+        }
         self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
         self.ager = Ager(store, clock, self._epoch, self._permit)
 
