@@ -13,9 +13,14 @@ import pytest
 
 from sip import wav
 from sip.call import HungUp
+from store.api import Store
+from store.features import SCHEMA
 from store.ids import uuid7
 from store.memory import MemoryStore
 from store.model import OUTGOING, Envelope, Mark, MessageKind, NewMessage, Remote, Setting, Work
+from store.notes import noted
+from store.postgres import PostgresStore
+from store.spool import Spool, SpoolEntry
 from tests.fakes.desk import ANNA, BEN, House, house
 from tests.fakes.plain_smtp import PlainServer
 from tests.fakes.primary import SipWorld
@@ -23,6 +28,7 @@ from tests.fakes.smtp import MailServer
 from voicemail import departures, receipts
 from voicemail.config import Mail
 from voicemail.conversation.send_message import send_message
+from voicemail.delivery import Delivery, Rules
 from voicemail.policy.model import Location
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.clock import SystemClock
@@ -46,10 +52,11 @@ async def home(tmp_path: Path) -> AsyncIterator[House]:
 
 
 @asynccontextmanager
-async def primary(store: MemoryStore, timeout: float = 5.0) -> AsyncIterator[None]:
+async def primary(store: MemoryStore | PostgresStore, timeout: float = 5.0) -> AsyncIterator[None]:
     """The Primary's work, really running."""
     clock = SystemClock()
-    store.state.now = clock.now
+    if isinstance(store, MemoryStore):
+        store.state.now = clock.now
     post = Post(store, Mail(domain="vm1.example"), Mailer("vm1", timeout, Dns()), clock)
     lamps = Notifier(store, SipWorld(), (), Senders("127.0.0.1:5060", "sip:5000@x"), clock)
     handlers = {Work.POST: post, Work.REPORT: post, Work.LAMP: lamps}
@@ -78,7 +85,7 @@ async def until(holds: object, seconds: float = 10.0) -> float:
     return time.monotonic() - began
 
 
-async def there_is(store: MemoryStore, name: str, server: MailServer | PlainServer, **more: object) -> None:
+async def there_is(store: Store, name: str, server: MailServer | PlainServer, **more: object) -> None:
     number = name.removeprefix("vm")
     location = Location(domain=f"{name}.example", dial_id=f"8{number}", host=f"{server.host}:{server.port}")
     location = location.model_copy(update=more)
@@ -189,3 +196,34 @@ async def test_hearing_a_message_from_there_tells_its_sender(home: House, tmp_pa
         Action.DISPLAYED, "abc@vm2.example", "1002@vm1.example"
     )  # fmt: skip
     assert server.parsed()[0]["X-Envelope-From"] == "<>"
+
+
+async def test_messages_leave_a_real_database_once(postgres_store: PostgresStore, tmp_path: Path) -> None:
+    store, now = postgres_store, datetime.now(UTC)
+    await store.agree(SCHEMA)
+    for user in (ANNA, BEN):
+        await store.users.add(user)
+    to = ("1002", EVA, "2733@vm2.example", "1@nowhere.example")
+    async with PlainServer() as server:
+        await there_is(store, "vm2", server)
+        with Spool(tmp_path, 0) as spool:
+            async with Delivery(store, spool, Rules(least_free=1, patience=10.0)) as delivery:
+                envelope = noted(Envelope(sender=ANNA.id, recipients=to))
+                entry = SpoolEntry(uuid7(), "1002", now, addressees=to, envelope=envelope, caller="1001")
+                for _ in range(2):  # the second time as after a crash before the spool was cleared
+                    draft = await delivery.begin(entry)
+                    draft.path.write_bytes(wav.file_ulaw(b"\x42" * 2 * wav.RATE))
+                    assert await delivery.deliver(draft)
+        assert len(await store.messages.listing(OUTGOING)) == 1
+        assert (await store.outbox.waiting())[Work.POST] == (2, 0)
+        async with primary(store):
+            async with asyncio.timeout(20):
+                while await store.outbox.pending():  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
+        assert sorted(each for each in server.commands if each.startswith("RCPT")) == [
+            f"RCPT TO:<{EVA}>", "RCPT TO:<2733@vm2.example>"
+        ]  # fmt: skip
+    assert await store.messages.listing(OUTGOING) == []
+    (back,) = await store.messages.listing(ANNA.id)
+    assert (back.envelope.why, back.envelope.recipients) == ("gone", ("1@nowhere.example",))
+    assert len(await store.messages.listing(BEN.id)) == 1

@@ -5,7 +5,9 @@ from enum import Enum, auto
 
 from sip.call import Call, Sound
 from store.model import User, setting_id
-from voicemail.conversation.addressee import NAME, Addressee, class_of
+from voicemail.conversation.addressee import NAME as NAME
+from voicemail.conversation.addressee import Addressee as Addressee
+from voicemail.conversation.addressee import class_of as class_of
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.elsewhere import contacts_named, elsewhere_by_number, spoken_elsewhere
 from voicemail.conversation.menu import HELP, ROUNDS, Menu, choose
@@ -20,7 +22,6 @@ OFFERED = 8
 """Names that are read out; with more, more letters are asked for."""
 SECOND_POUND = 1.5
 """Seconds within which a second pound follows the first one."""
-__all__ = ["NAME", "Addressee", "address", "class_of", "spoken"]
 
 
 class Do(Enum):

@@ -44,7 +44,7 @@ from voicemail.vpim.write import written
 
 log = structlog.get_logger()
 
-AT_ONCE, WAITING = 1, 200
+AT_ONCE, WAITING = 1, 1000
 """Mails to one destination at once: so many a takeover may repeat. And in hand; more are postponed."""
 DESK = "post desk"
 """The lane of what is not sent any more, and only has to be told."""
