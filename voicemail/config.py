@@ -103,7 +103,6 @@ class Mail(Section):
     password_file: str = ""
     sender: str = "voicemail@localhost"
     message_id_domain: str = "voicemail.invalid"
-    domain: str = ""
     timeout: float = Field(20.0, gt=0, strict=False)
 
 
@@ -208,8 +207,6 @@ user = ""
 password_file = ""
 sender = "voicemail@localhost"
 message_id_domain = "voicemail.invalid"
-domain = ""                       # of our mailboxes for other systems: 1001@domain; "" is
-                                  # message_id_domain
 timeout = 20.0                    # seconds
 
 [alarm]

@@ -11,15 +11,12 @@ from uuid import UUID, uuid5
 import structlog
 
 from store.api import Store
-from store.model import OUTGOING, Deposit, MessageKind, NewMessage, NewWork, Remote, Work, copy_id
+from store.model import OUTGOING, Deposit, MessageKind, NewMessage, NewWork, Work, copy_id
 from voicemail.policy.book import parsed
-from voicemail.policy.elsewhere import answerable, barred, location_of
+from voicemail.policy.elsewhere import barred, location_of
 from voicemail.policy.model import Location
 
 log = structlog.get_logger()
-
-LOOPS = "5.4.6"
-"""Status (RFC 3463) of a message that would go from one system to another by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +37,11 @@ async def locations(store: Store) -> Mapping[str, Location]:
 async def sorted_out(
     store: Store, message: NewMessage, addresses: Sequence[str], forwards: UUID | None
 ) -> Departing:
-    """Which of these addresses the message may go to. Raises Unavailable."""
+    """Which of these addresses the message may go to. What came from elsewhere goes nowhere by itself (through
+    lists): two systems whose lists name each other would send it around for ever. Raises Unavailable."""
+    if addresses and message.envelope.remote:
+        log.warning("message is not passed on", message_id=str(message.id), to=addresses)
+        return Departing()
     if not addresses:
         return Departing()
     known = await locations(store)
@@ -81,26 +82,3 @@ async def depart(
     )
     log.info("message leaves for other systems", message_id=str(leaving.id), addresses=len(addresses))
     return replace(kept, id=message.id)
-
-
-async def turn_back(store: Store, message: NewMessage, sender: Remote, addresses: Sequence[str]) -> Deposit:
-    """What came from elsewhere does not go elsewhere by itself, through lists: two systems whose lists name
-    each other would send it around for ever. Its sender is told. Raises store errors."""
-    log.warning("message is not passed on", message_id=str(message.id), to=addresses)
-    settled = Deposit(message.id, copies=1)
-    if not answerable(sender.address):
-        return settled
-    said = {
-        "kind": "dsn",
-        "to": sender.address,
-        "original_id": sender.message_id,
-        "recipients": list(addresses),
-        "status": LOOPS,
-        "why": "messages from other systems are not passed on to other systems",
-        "headers": "",
-        "envid": "",
-        "ret": "",
-    }
-    work = NewWork(uuid5(message.id, "not passed on"), Work.REPORT, OUTGOING, None, json.dumps(said))
-    await store.outbox.add([work])
-    return settled

@@ -85,10 +85,6 @@ async def _to_all(
     full = await _full(store, message, to.mailboxes) if author else ()
     taking = [box for box in to.mailboxes if box not in full]
     kept = await store.messages.send(message, taking, audio, wait=wait) if taking else None
-    if to.remote and message.envelope.remote:
-        turned = await departures.turn_back(store, message, message.envelope.remote, to.remote)
-        kept = kept or turned
-        to = replace(to, remote=())
     away = await departures.sorted_out(store, message, to.remote, entry.forwards)
     if away.going:
         left = await departures.depart(store, message, away.going, audio, wait)

@@ -57,7 +57,7 @@ async def primary(store: MemoryStore | PostgresStore, timeout: float = 5.0) -> A
     clock = SystemClock()
     if isinstance(store, MemoryStore):
         store.state.now = clock.now
-    post = Post(store, Mail(domain="vm1.example"), Mailer("vm1", timeout, Dns()), clock)
+    post = Post(store, Mail(), "vm1.example", Mailer("vm1", timeout, Dns()), clock)
     lamps = Notifier(store, SipWorld(), (), Senders("127.0.0.1:5060", "sip:5000@x"), clock)
     handlers = {Work.POST: post, Work.REPORT: post, Work.LAMP: lamps}
     runner = Runner(store, handlers, Agenda(lambda: 0.0), clock, Lease())  # type: ignore[arg-type]

@@ -92,15 +92,15 @@ def _named(kind: type[Policy]) -> typer.Typer:
 
     @app.command("show", help="Show one, with every key.")
     def show_one(name: Name, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
-        _show(kind, name, config, as_json)
+        _show(kind, _written(kind, name), config, as_json)
 
     @app.command("set", help="Change one, or make it. Keys: " + ", ".join(keys(kind)) + ".")
     def set_one(name: Name, pairs: Pairs, config: ConfigPath = DEFAULT_CONFIG) -> None:
-        _set(kind, name, pairs, config)
+        _set(kind, _written(kind, name), pairs, config)
 
     @app.command("remove", help="Take one away; one that is supplied is as it was supplied again.")
     def remove(name: Name, config: ConfigPath = DEFAULT_CONFIG) -> None:
-        _remove(kind, name, config)
+        _remove(kind, _written(kind, name), config)
 
     if kind is Members:
         _add_members(app)
@@ -145,6 +145,7 @@ def _add_record(app: typer.Typer, kind: type[Policy]) -> None:
 
     @app.command("record", help="Give it a recorded name, by which it is spoken of.")
     def record(name: Name, file: recording, config: ConfigPath = DEFAULT_CONFIG) -> None:
+        name = _written(kind, name)
         audio = None if file == "-" else Path(file).read_bytes()
         if audio is not None and not is_sound(audio):
             raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
@@ -215,6 +216,11 @@ def _put(kind: type[Policy], name: str, made: Any, config: ConfigPath) -> None:
     for note in notes:
         say(f"note: {note}")
     say(f"{_noun(kind)} {name!r}: {done}")
+
+
+def _written(kind: type[Policy], name: str) -> str:
+    """A name as it is kept: addresses in small letters, so that a mailbox is one contact only."""
+    return name.lower() if kind is Contact else name
 
 
 def _check_name(kind: type[Policy], name: str) -> None:

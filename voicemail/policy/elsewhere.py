@@ -41,14 +41,12 @@ def location_of(address: str, locations: Mapping[str, Location]) -> Location | N
 
 def contact_with(number: str, contacts: Mapping[str, Contact]) -> str | None:
     """The address of the contact that has this number."""
-    return next((each for each in sorted(contacts) if number and contacts[each].extension == number), None)
+    return min((each for each, c in contacts.items() if number and c.extension == number), default=None)
 
 
 def contact_at(address: str, contacts: Mapping[str, Contact]) -> str | None:
-    """The contact that an address is, as it is named in the store."""
-    if address in contacts:
-        return address
-    return next((each for each in sorted(contacts) if each.casefold() == address.casefold()), None)
+    """The contact that an address is, as it is named in the store: in small letters."""
+    return address.lower() if address.lower() in contacts else None
 
 
 def dialled(number: str, locations: Mapping[str, Location]) -> str | None:

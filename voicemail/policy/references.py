@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from ipaddress import ip_network
 from zoneinfo import available_timezones
 
-from voicemail.policy.elsewhere import contact_at, domain_of, host_and_port, is_domain, location_of
+from voicemail.policy.elsewhere import domain_of, host_and_port, is_domain, location_of
 from voicemail.policy.house import House
 from voicemail.policy.model import (
     Action,
@@ -268,9 +268,6 @@ def _contact_mistakes(house: House, name: str, contact: Contact) -> Iterator[str
     location = house.all(Location).get(contact.location)
     if location and domain_of(name) != location.domain.casefold():
         yield f"{name} is not of the domain of location {contact.location!r}, {location.domain}"
-    twin = contact_at(name, {k: v for k, v in house.all(Contact).items() if k != name})
-    if twin:
-        yield f"it is there as {twin}"
 
 
 def _transfer_mistakes(keys: Mapping[str, Action], number: str) -> Iterator[str]:

@@ -96,11 +96,11 @@ class Posting:
 
 
 class Post:
-    """One for the process. `settings` are [mail]'s."""
+    """One for the process. `domain` is that of our mailboxes: 1001@domain. `settings` are [mail]'s."""
 
-    def __init__(self, store: Store, settings: Mail, mailer: Sends, clock: Clock) -> None:
+    def __init__(self, store: Store, settings: Mail, domain: str, mailer: Sends, clock: Clock) -> None:
         self._store, self._settings, self._mailer, self._clock = store, settings, mailer, clock
-        self._domain = settings.domain or settings.message_id_domain
+        self._domain = domain
         self._lanes = {DESK: LaneSettings(AT_ONCE, WAITING)}
         self._locations: Mapping[str, Location] = {}
         self._read_at = self._swept_at = float("-inf")
@@ -234,7 +234,7 @@ class Post:
         """Raises CannotGo."""
         try:
             mails = await asyncio.to_thread(report_mails, item, self._domain)
-        except (ValueError, TypeError, KeyError, AttributeError, VoicemailError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, VoicemailError) as error:
             raise CannotGo(f"not a report: {error!r}") from None
         return [Parcel(each, "", self._address(item)) for each in mails]
 

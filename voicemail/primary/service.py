@@ -53,6 +53,11 @@ def senders(config: Config) -> Senders:
     return Senders(edge, f"sip:{config.sip.pilot}@{config.sip.domain or edge}")
 
 
+def own_domain(config: Config) -> str:
+    """Of our mailboxes as other systems know them."""
+    return config.mail.message_id_domain
+
+
 class Duty:
     """The runner and its handlers, and what the supervisor's news mean to them."""
 
@@ -62,7 +67,8 @@ class Duty:
         self._clock = clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
         postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
-        post = Post(store, config.mail, Mailer(config.node.name, config.mail.timeout, Dns()), clock)
+        mailer = Mailer(config.node.name, config.mail.timeout, Dns())
+        post = Post(store, config.mail, own_domain(config), mailer, clock)
         handlers: dict[Work, Handler] = {
             Work.LAMP: self.notifier,
             Work.MAIL: postman,

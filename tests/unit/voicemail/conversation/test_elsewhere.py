@@ -16,7 +16,6 @@ from store.model import (
     Envelope,
     Message,
     MessageKind,
-    OutboxItem,
     Remote,
     Setting,
     Work,
@@ -61,10 +60,6 @@ async def leaving(home: House) -> list[Message]:
 def posts(home: House) -> list[str]:
     """To whom, as the work says."""
     return [json.loads(i.payload)["to"] for i in home.store.state.outbox.values() if i.kind is Work.POST]
-
-
-def reports(home: House) -> list[OutboxItem]:
-    return [item for item in home.store.state.outbox.values() if item.kind is Work.REPORT]
 
 
 async def test_a_mailbox_that_nobody_knows_is_addressed_by_its_location_and_digits(home: House) -> None:
@@ -248,7 +243,3 @@ async def test_what_comes_from_elsewhere_does_not_go_elsewhere_by_itself(home: H
     for _ in range(2):
         assert await home.delivery.deliver(draft)
     assert not posts(home) and len(await home.messages(BEN)) == 1
-    (report,) = reports(home)
-    said_there = json.loads(report.payload)
-    assert (said_there["to"], said_there["original_id"]) == (EVA, "abc@vm2.example")
-    assert (said_there["kind"], said_there["recipients"]) == ("dsn", ["2733@vm2.example"])

@@ -30,7 +30,7 @@ from store.model import (
 from tests.fakes.primary import HandClock, eventually
 from voicemail import departures
 from voicemail.config import Mail
-from voicemail.policy.model import Location, Members, Tls, Undeliverable
+from voicemail.policy.model import Location, Tls, Undeliverable
 from voicemail.primary.agenda import Agenda, Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.backoff import PATIENCE
 from voicemail.primary.handler import LaneSettings
@@ -39,11 +39,13 @@ from voicemail.primary.post import DESK, Post, word_of
 from voicemail.primary.routes import Route
 from voicemail.primary.runner import Runner
 from voicemail.primary.smtp_out import Parcel
+from voicemail.vpim.model import Action, Report
+from voicemail.vpim.read import read
 
 ANNA = User(UUID(int=1), "1001", name="Anna Ähre")
 FAR = Location(domain="vm2.example")
 NEAR = Location(domain="vm3.example", host="vm3.example:2525", tls=Tls.VERIFY)
-MAIL = Mail(domain="vm1.example")
+MAIL = Mail()
 SPEECH = wav.file_ulaw(bytes(range(256)) * 50)
 REFUSAL = aiosmtplib.SMTPRecipientRefused(550, "5.1.1 no such mailbox", "x")
 BUSY = aiosmtplib.SMTPRecipientRefused(451, "4.3.0 later", "x")
@@ -85,7 +87,7 @@ class Office:
     def __init__(self, mail: Mail = MAIL) -> None:
         self.store, self.clock, self.sent = MemoryStore(), HandClock(), Sent()
         self.store.state.users[ANNA.id] = ANNA
-        self.post = Post(self.store, mail, self.sent, self.clock)
+        self.post = Post(self.store, mail, "vm1.example", self.sent, self.clock)
         for name, each in (("far", FAR), ("near", NEAR)):
             self.set(name, each)
 
@@ -164,7 +166,7 @@ async def test_each_destination_has_a_lane() -> None:
 
 
 async def test_the_smart_host_takes_what_has_no_host_of_its_own() -> None:
-    office = Office(Mail(host="relay.example", port=587, tls=True, domain="vm1.example"))
+    office = Office(Mail(host="relay.example", port=587, tls=True))
     assert await lane_of(office, "2722@vm2.example") == "post relay.example:587"
     assert await lane_of(office, "3001@vm3.example") == "post vm3.example:2525"
 
@@ -343,7 +345,7 @@ class Primary:
 
     def __init__(self, office: Office, epoch: int, sent: Sent | None = None) -> None:
         self.sent = sent or Sent()
-        post = Post(office.store, MAIL, self.sent, office.clock)
+        post = Post(office.store, MAIL, "vm1.example", self.sent, office.clock)
         handlers = {Work.POST: post, Work.REPORT: post, Work.LAMP: NoLamps()}
         lease = Lease()
         self.runner = Runner(office.store, handlers, Agenda(lambda: 0.0), office.clock, lease)
@@ -413,6 +415,34 @@ async def test_a_report_goes_out_with_the_null_sender() -> None:
     assert b"<abc@vm2.example>" in parcel.content
 
 
+async def test_a_delivery_is_told_to_each_who_asked_for_it() -> None:
+    office = Office()
+    said = {
+        "kind": "dsn-delivered", "to": "2722@vm2.example", "original_id": "abc@vm2.example",
+        "recipients": ["1001@vm1.example", "1002@vm1.example"], "original_recipients": ["a@x.example", ""],
+        "status": "2.1.5", "why": "", "headers": "Subject: x", "envid": "e7", "ret": "HDRS",
+    }  # fmt: skip
+    await office.store.outbox.add([NewWork(uuid7(), Work.REPORT, ANNA.id, None, json.dumps(said))])
+    (item,) = office.store.state.outbox.values()
+    assert (await office.try_once(item)).verdict is Verdict.SENT
+    reports = [read(each.content) for each in office.sent.parcels]
+    assert [(each.action, each.recipient) for each in reports if isinstance(each, Report)] == [
+        (Action.DELIVERED, "a@x.example"), (Action.DELIVERED, "1002@vm1.example")
+    ]  # fmt: skip
+    assert len(set(office.sent.ids)) == 2
+    assert b"Final-Recipient: rfc822; 1001@vm1.example" in office.sent.parcels[0].content
+
+
+@pytest.mark.parametrize("headers", ["Content-Type: multipart/report", "Auto-Submitted: auto-replied"])
+async def test_a_report_is_never_answered(headers: str) -> None:
+    office = Office()
+    said = {"kind": "dsn", "to": "2722@vm2.example", "original_id": "a@b", "recipients": ["1@vm1.example"]}
+    said |= {"status": "5.1.1", "why": "", "headers": headers}
+    item = OutboxItem(uuid7(), Work.REPORT, OUTGOING, None, office.clock.now(), 0, json.dumps(said))
+    assert (await office.try_once(item)).verdict is Verdict.REFUSED
+    assert not office.sent.parcels
+
+
 async def test_a_report_that_is_refused_is_told_to_nobody() -> None:
     office = Office()
     office.sent.failures["2722@vm2.example"] = REFUSAL
@@ -422,13 +452,3 @@ async def test_a_report_that_is_refused_is_told_to_nobody() -> None:
     (item,) = office.store.state.outbox.values()
     assert (await office.try_once(item)).verdict is Verdict.REFUSED
     assert await office.told() == [] and len(office.store.state.outbox) == 1
-
-
-async def test_members_elsewhere_are_reached_through_lists() -> None:
-    """What departs is what `departures` was given; lists are opened before."""
-    office = Office()
-    await office.store.settings.put(
-        Setting(Members.KIND, "all", Members(members=("1@vm2.example",)).model_dump_json())
-    )
-    (item,) = await office.leaves("1@vm2.example")
-    assert json.loads(item.payload) == {"to": "1@vm2.example", "of": 1}
