@@ -37,8 +37,8 @@ async def locations(store: Store) -> Mapping[str, Location]:
 async def sorted_out(
     store: Store, message: NewMessage, addresses: Sequence[str], forwards: UUID | None
 ) -> Departing:
-    """Which of these addresses the message may go to. What came from elsewhere goes nowhere by itself (through
-    lists): two systems whose lists name each other would send it around for ever. Raises Unavailable."""
+    """Which of these addresses the message may go to. What came from elsewhere goes nowhere by itself: two
+    systems whose lists name each other would send it around for ever. Raises Unavailable."""
     if addresses and message.envelope.remote:
         log.warning("message is not passed on", message_id=str(message.id), to=addresses)
         return Departing()

@@ -108,7 +108,7 @@ async def properties(desk: Desk, message: Message) -> tuple[Sound, ...]:
     """All that is known of a message: number, time, length, and who may have it."""
     e = message.envelope
     by_number = ("from", *desk.words.phone_number(message.caller)) if message.caller else ()
-    known = await sender(desk, message) if e.sender or not by_number else by_number
+    known = await sender(desk, message) if e.sender or e.remote or not by_number else by_number
     if e.kind is MessageKind.NON_DELIVERY:
         known = undelivered(desk.words, e)
     private = (*(("private",) if e.private else ()), *(("message_marked_secure",) if e.secure else ()))

@@ -25,10 +25,12 @@ from store.notes import noted
 from store.spool import SpoolEntry
 from tests.fakes.call import ScriptedCall, Step
 from tests.fakes.desk import ANNA, BEN, House, house
+from voicemail.conversation.call_sender import number_of
 from voicemail.conversation.forward import forward
-from voicemail.conversation.header import header
+from voicemail.conversation.header import header, properties
 from voicemail.conversation.reply import reply
 from voicemail.conversation.send_message import send_message
+from voicemail.policy.elsewhere import dialled
 from voicemail.policy.model import ClassOfService, Contact, Location, Members, Policy, UserOptions
 
 FAR = Location(domain="vm2.example", dial_id="82", prefixes=("27", "3"))
@@ -243,3 +245,34 @@ async def test_what_comes_from_elsewhere_does_not_go_elsewhere_by_itself(home: H
     for _ in range(2):
         assert await home.delivery.deliver(draft)
     assert not posts(home) and len(await home.messages(BEN)) == 1
+
+
+async def test_a_mailbox_there_is_not_called_as_a_number_here(home: House) -> None:
+    message = await received(home, remote=Remote("1002@vm2.example"))
+    assert number_of(replace(message, caller="1002")) == ""
+    assert number_of(replace(message, caller="+4930555")) == "+4930555"
+    assert number_of(replace(message, envelope=Envelope(), caller="1002")) == "1002"
+
+
+async def test_its_properties_name_it_as_its_header_does(home: House) -> None:
+    heard = await properties(home.desk(), await received(home))
+    assert heard[:4] == ("from", "n_8", "n_2", "n_2")
+
+
+@pytest.mark.parametrize(
+    ("number", "address"),
+    [
+        ("822722", EVA),
+        ("82272212345678901234567", "272212345678901234567@vm2.example"),
+        ("82", None),
+        ("824", None),
+        ("82३", None),
+        ("2722", None),
+        ("8272", None),
+        ("82731", "1@deep.example"),
+    ],
+)
+def test_the_longest_dial_id_is_meant(number: str, address: str | None) -> None:
+    places = {"far": FAR, "deep": Location(domain="deep.example", dial_id="8273")}
+    places |= {"none": Location(domain="none.example")}
+    assert dialled(number, places) == address
