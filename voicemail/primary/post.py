@@ -19,7 +19,7 @@ import structlog
 
 from sip.errors import BadSound
 from store.api import Store
-from store.errors import NotFound, StoreError
+from store.errors import NotFound, StoreError, Unavailable
 from store.model import OUTGOING, Envelope, Mark, Message, MessageKind, NewMessage, OutboxItem, User, Work
 from voicemail import departures
 from voicemail.config import Mail
@@ -247,8 +247,10 @@ class Post:
     async def _tell_late(self, item: OutboxItem, address: str) -> None:
         try:
             await self._tell(item, "late", LATE)
-        except NotFound:  # it is gone meanwhile
-            log.info("nobody is told that it is late", id=str(item.id), to=address)
+        except Unavailable:
+            raise
+        except StoreError as error:  # it is gone meanwhile, or the other node cannot take it yet
+            log.info("nobody is told that it is late", id=str(item.id), to=address, why=str(error))
 
     async def _tell(self, item: OutboxItem, what: str, why: str) -> None:
         message = item.message_id and await self._store.messages.get(item.message_id)
@@ -304,7 +306,7 @@ def told(message: Message, item: OutboxItem, mailbox: UUID, what: str, why: str)
     e = message.envelope
     envelope = Envelope(
         MessageKind.NON_DELIVERY,
-        recipients=(Posting.read(item.payload).to,),
+        recipients=_receiver(item),
         private=e.private,
         secure=e.secure,
         about=message.id,
@@ -321,6 +323,13 @@ def told(message: Message, item: OutboxItem, mailbox: UUID, what: str, why: str)
         cut_off=message.cut_off,
         envelope=envelope,
     )
+
+
+def _receiver(item: OutboxItem) -> tuple[str, ...]:
+    try:
+        return (Posting.read(item.payload).to,)
+    except CannotGo:
+        return ()
 
 
 def word_of(text: str) -> str:

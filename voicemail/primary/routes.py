@@ -7,6 +7,7 @@ import random
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Protocol
@@ -17,7 +18,7 @@ import dns.resolver
 from aiosmtplib import SMTPRecipientRefused
 
 from voicemail.config import Mail
-from voicemail.policy.elsewhere import MAIL_PORT
+from voicemail.policy.elsewhere import MAIL_PORT, is_domain
 from voicemail.policy.model import Tls
 
 LOOK_UP = 10.0
@@ -89,15 +90,23 @@ async def places(names: Names, route: Route) -> list[Place]:
 
 
 class Dns:
-    """The domain name system. `random` (0 <= x < 1) orders exchangers of the same preference."""
+    """The domain name system. `random` (0 <= x < 1) orders exchangers of the same preference; `resolver`
+    makes what asks this machine's name servers, as they are configured at the moment."""
 
-    def __init__(self, random: Callable[[], float] = random.random) -> None:
-        self._random = random
+    def __init__(
+        self,
+        random: Callable[[], float] = random.random,
+        resolver: Callable[[], dns.asyncresolver.Resolver] = dns.asyncresolver.Resolver,
+        within: float = LOOK_UP,
+    ) -> None:
+        self._random, self._resolver, self._within = random, resolver, within
         self._threads = ThreadPoolExecutor(4, "host names")
 
     async def exchangers(self, domain: str) -> Sequence[str]:
+        if not is_domain(_in_ascii(domain)):
+            raise SMTPRecipientRefused(553, "5.1.2 not a domain", domain)
         try:
-            answer = await self._asked(domain, "MX")
+            answer = await self._asked(_in_ascii(domain), "MX")
         except dns.resolver.NXDOMAIN:
             raise SMTPRecipientRefused(550, "5.1.2 there is no such domain", domain) from None
         except dns.resolver.NoAnswer:
@@ -119,7 +128,7 @@ class Dns:
             return list(dict.fromkeys(str(each[4][0]) for each in found))
 
         loop = asyncio.get_running_loop()
-        return await asyncio.wait_for(loop.run_in_executor(self._threads, look), LOOK_UP)
+        return await asyncio.wait_for(loop.run_in_executor(self._threads, look), self._within)
 
     async def _in_dns(self, host: str) -> Sequence[str]:
         found: list[str] = []
@@ -133,8 +142,15 @@ class Dns:
     async def _asked(self, name: str, kind: str) -> dns.resolver.Answer:
         """Raises NXDOMAIN and NoAnswer, and OSError for whatever else goes wrong."""
         try:
-            return await dns.asyncresolver.Resolver().resolve(name, kind, lifetime=LOOK_UP)
+            return await self._resolver().resolve(name, kind, lifetime=self._within, search=False)
         except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
             raise
         except dns.exception.DNSException as error:
             raise OSError(f"{name}: {type(error).__name__}: no answer from the name servers") from None
+
+
+def _in_ascii(domain: str) -> str:
+    """As the DNS has it; as it stands when it cannot be written so."""
+    with suppress(UnicodeError):
+        return domain if domain.isascii() else domain.encode("idna").decode()
+    return domain

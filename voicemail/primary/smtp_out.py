@@ -27,6 +27,8 @@ COMMANDS = 6
 """Connection, greeting, TLS, AUTH, envelope, data: a mail takes at most so many time-outs."""
 LEAST_RATE = 100_000
 """Bytes a second that a host must take; slower ones are given up."""
+CONTEXT_FOR = 600.0
+"""Seconds for which the authorities that were read are believed."""
 FAREWELL = 1.0
 """Seconds for QUIT, after the mail was taken."""
 NOT_ALLOWED_YET = range(530, 540)
@@ -53,6 +55,7 @@ class Mailer:
 
     def __init__(self, name: str, timeout: float, names: Names) -> None:
         self._name, self._timeout, self._names = name, timeout, names
+        self._contexts: dict[Tls, tuple[float, ssl.SSLContext]] = {}
 
     async def send(self, parcel: Parcel, route: Route, permit: Permit) -> None:
         """Ask `permit`, then hand over. The next host, or address, is tried when one cannot be spoken to; not
@@ -102,13 +105,22 @@ class Mailer:
         return client
 
     async def _protect(self, client: aiosmtplib.SMTP, place: Place, tls: Tls) -> None:
-        context = await asyncio.to_thread(_context, tls)
+        context = await self._context(tls)
         try:
             await client.starttls(tls_context=context, server_hostname=place.host)
         except ssl.SSLError:
             raise
         except (OSError, aiosmtplib.SMTPResponseException) as error:
             raise _Handshake(f"STARTTLS: {error}") from error
+
+    async def _context(self, tls: Tls) -> ssl.SSLContext:
+        """Made anew now and then: the authorities of this machine may change."""
+        now = asyncio.get_running_loop().time()
+        made, context = self._contexts.get(tls, (float("-inf"), None))
+        if context is None or now - made > CONTEXT_FOR:
+            context = await asyncio.to_thread(_context, tls)
+            self._contexts[tls] = (now, context)
+        return context
 
     async def _sign_in(self, client: aiosmtplib.SMTP, route: Route) -> None:
         if route.tls is not Tls.NONE and client.get_transport_info("sslcontext") is None:
@@ -152,7 +164,8 @@ class SmartHost:
     async def take(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
         """Ask `permit`, then hand over. Raises SMTPException, OSError (TimeoutError among them)."""
         sender = mail["From"].addresses[0].addr_spec
-        await self._mailer.send(Parcel(wire(mail), sender, receiver), self._route, permit)
+        content = await asyncio.to_thread(wire, mail)
+        await self._mailer.send(Parcel(content, sender, receiver), self._route, permit)
 
 
 def wire(mail: EmailMessage) -> bytes:
