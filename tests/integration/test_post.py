@@ -25,6 +25,7 @@ from tests.fakes.desk import ANNA, BEN, House, house
 from tests.fakes.plain_smtp import PlainServer
 from tests.fakes.primary import SipWorld
 from tests.fakes.smtp import MailServer
+from tests.fakes.vpim_validator import violations
 from voicemail import departures, receipts
 from voicemail.config import Mail
 from voicemail.conversation.send_message import send_message
@@ -116,6 +117,8 @@ async def test_a_message_by_phone_keys_is_read_by_the_other_system(home: House, 
     assert (mail.sender.address, mail.sender.name) == ("1001@vm1.example", "Anna")
     assert [each.address for each in mail.to] == [EVA]
     assert (mail.urgent, mail.private, mail.receipt_to) == (True, True, "1001@vm1.example")
+    raw = server.mails()[0].read_bytes()
+    assert violations(raw.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]) == []
     assert abs(mail.seconds - 4.0) < 0.1 and mail.spoken_name is not None and mail.language == "en"
     assert await home.store.messages.listing(OUTGOING) == []
 

@@ -15,7 +15,10 @@ import dns.rrset
 import pytest
 from aiosmtplib import SMTPRecipientRefused
 
-from voicemail.primary.routes import Dns, Route, places
+from voicemail.config import Mail, parse
+from voicemail.errors import ConfigError
+from voicemail.policy.model import Tls
+from voicemail.primary.routes import Dns, Route, places, smart_host
 
 
 @dataclass
@@ -133,3 +136,24 @@ async def test_a_configured_host_is_known_as_this_machine_knows_it(server: NameS
 async def test_a_configured_host_that_nobody_knows_is_no_refusal(server: NameServer) -> None:
     with pytest.raises((OSError, socket.gaierror)):
         await places(names(server), Route("nobody.invalid", 25))
+
+
+@pytest.mark.parametrize(
+    ("written", "tls"),
+    [
+        ("true", Tls.VERIFY),
+        ("false", Tls.NONE),
+        *((f'"{each}"', each) for each in Tls),
+    ],
+)
+def test_the_smart_host_is_spoken_to_as_the_configuration_says(written: str, tls: Tls) -> None:
+    node = '[node]\nname = "vm1"\naddress = "192.0.2.1"\ndirectory = "/tmp/x"\n'
+    mail = parse(f'{node}[mail]\nhost = "relay.example"\nport = 587\nuser = "vm"\ntls = {written}\n').mail
+    route = smart_host(mail)
+    assert route == Route("relay.example", 587, tls=tls, user="vm")
+    with pytest.raises(ConfigError, match="line 6: mail.tls"):
+        parse(f'{node}[mail]\ntls = "maybe"\n')
+
+
+def test_without_a_smart_host_there_is_no_way_through_one() -> None:
+    assert smart_host(Mail()) is None

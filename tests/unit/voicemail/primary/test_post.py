@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from email import message_from_bytes
@@ -28,6 +29,8 @@ from store.model import (
     Work,
 )
 from tests.fakes.primary import HandClock, eventually
+from tests.fakes.vpim_payloads import PAYLOADS
+from tests.fakes.vpim_validator import violations
 from voicemail import departures
 from voicemail.config import Mail
 from voicemail.policy.model import Location, Tls, Undeliverable
@@ -308,6 +311,53 @@ async def test_a_forwarded_message_has_the_introduction_and_what_is_behind_it() 
     assert kinds.count("message/rfc822") == 1 and kinds.count("audio/32kadpcm") == 2
     (inner,) = [part.get_content() for part in mail.walk() if part.get_content_type() == "message/rfc822"]
     assert inner["From"].addresses[0].addr_spec == "non-mail-user@vm1.example"
+    assert violations(office.sent.parcels[0].content) == []
+
+
+def headers(content: bytes) -> list[str]:
+    """Names of all header fields of a mail, parts included."""
+    return [key for part in message_from_bytes(content).walk() for key, _ in part.items()]
+
+
+async def test_no_name_or_number_brings_a_header_or_a_recipient_with_it() -> None:
+    office = Office()
+    (item,) = await office.leaves("2722@vm2.example", sender=None)
+    await office.try_once(item)
+    usual = headers(office.sent.parcels[0].content)
+    for payload in PAYLOADS:
+        for sender, caller, name in ((ANNA.id, "1001", "Anna"), (None, payload, ""), (None, "", payload)):
+            office.sent.parcels.clear()
+            office.store.state.users[ANNA.id] = replace(ANNA, name=payload)
+            envelope = Envelope(sender=sender, recipients=("2722@vm2.example",))
+            new = NewMessage(uuid7(), OUTGOING, caller, name, office.clock.now(), 1.6, envelope=envelope)
+            await departures.depart(office.store, new, ("2722@vm2.example",), SPEECH, 1.0)
+            item = [i for i in office.store.state.outbox.values() if i.kind is Work.POST][-1]
+            assert (await office.try_once(item)).verdict is Verdict.SENT, payload
+            (parcel,) = office.sent.parcels
+            assert parcel.receiver == "2722@vm2.example" and re.fullmatch(r"[!-~]+@[a-z0-9.]+", parcel.sender)
+            assert [h for h in headers(parcel.content) if h != "Content-Language"] == [
+                h for h in usual if h != "Content-Language"
+            ], payload
+            assert violations(parcel.content) == [], payload
+
+
+@pytest.mark.parametrize("kind", ["dsn", "mdn"])
+async def test_no_report_brings_a_header_with_it(kind: str) -> None:
+    office = Office()
+    usual: list[str] = []
+    for payload in ("plain", *PAYLOADS):
+        office.sent.parcels.clear()
+        said = {"kind": kind, "to": "2722@vm2.example", "recipients": ["1001"], "disposition": "displayed"}
+        said |= dict.fromkeys(("original_id", "status", "why", "envid"), payload) | {"headers": "Subject: x"}
+        text = json.dumps(said)
+        item = OutboxItem(uuid7(), Work.REPORT, OUTGOING, None, office.clock.now(), 0, text)
+        if (await office.try_once(item)).verdict is Verdict.SENT:
+            (parcel,) = office.sent.parcels
+            usual = usual or headers(parcel.content)
+            optional = {"In-Reply-To", "References", "Original-Message-ID", "Original-Envelope-Id"}
+            got = [each for each in headers(parcel.content) if each not in optional]
+            assert got == [each for each in usual if each not in optional], payload
+            assert parcel.receiver == "2722@vm2.example"
 
 
 @pytest.mark.parametrize(
