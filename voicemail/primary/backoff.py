@@ -8,8 +8,8 @@ MOST = timedelta(hours=1)
 PATIENCE = timedelta(days=5)
 """Work is given up no sooner than this after it was created (RFC 5321 section 4.5.4.1: 4-5 days)."""
 LEAST_TRIES = 10
-"""Nor before it was tried so often here, which takes more than an hour: work may have been written long before
-it came due, or have waited while no server was up."""
+"""Nor before it was tried so often here, which takes more than an hour: work may have been written long
+before it came due, or have waited while no server was up."""
 
 
 def given_up(created: datetime, now: datetime, attempts: int) -> bool:

@@ -58,8 +58,8 @@ log = structlog.get_logger()
 
 
 class Runner:
-    """One for the process. `lease` says whether this node may act; `tell` renews and revokes it. `on_giving_up`
-    is told of work that failed for five days, once it is recorded."""
+    """One for the process. `lease` says whether this node may act; `renew` and `revoke` say so.
+    `on_giving_up` is told of work that failed for five days, once that is recorded."""
 
     def __init__(
         self,

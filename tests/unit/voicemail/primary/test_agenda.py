@@ -303,9 +303,7 @@ def test_a_lane_with_no_room_leaves_work_in_the_store_until_it_has_room_and_lets
     assert [work.holds(item(n)) for n in range(5)] == [True, True, False, False, False]
     work.add(item(9), plan("m9", "slow", "quick"), 0)
     slow, quick = work.ready(0)
-    assert finish(work, quick, SENT, 0) == [] and not work.holds(item(9)), (
-        "the store keeps it, without a word"
-    )
+    assert finish(work, quick, SENT, 0) == [] and not work.holds(item(9)), "the store keeps it"
     assert not work.hungry
     finish(work, slow, SENT, 0)
     assert work.hungry
