@@ -70,7 +70,7 @@ class Agenda:
     """`random` gives 0 <= x < 1; `pace` is how many routine jobs start in a second."""
 
     def __init__(self, random: Callable[[], float], pace: float = 500.0) -> None:
-        self._random, self._gap = random, 1 / pace
+        self.pace, self._random, self._gap = pace, random, 1 / pace
         self.lanes: dict[str, Lane] = {}
         self.troubles = Troubles(random)
         self.hungry = False

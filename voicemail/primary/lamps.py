@@ -42,6 +42,11 @@ def trunk_lane(trunk: Trunk) -> str:
     return f"trunk {trunk.name}"
 
 
+def trunk_name(lane: str) -> str:
+    """ "" when it is no trunk's."""
+    return lane.removeprefix("trunk ") if lane.startswith("trunk ") else ""
+
+
 def edge_lane(edge: str) -> str:
     return f"edge {edge}"
 

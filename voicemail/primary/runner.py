@@ -132,7 +132,7 @@ class Runner:
         now = self._clock.monotonic()
         for lane in self._by_lane:
             self._agenda.hurry(lane, now)
-        self._fetch_at = now
+        self._fetch_at, self._fetch_free = now, LONG_AGO
         self._bell.set()
 
     # -- the loop --------------------------------------------------------------------------------
@@ -270,8 +270,10 @@ class Runner:
             self._retry_at = await self._next_due()
 
     async def _take(self, item: OutboxItem) -> bool:
-        """Whether it had to be left in the store."""
-        plan = await self._handlers[item.kind].plan(item)
+        """Whether it had to be left in the store: for want of room, or because nobody here does such work."""
+        if (handler := self._handlers.get(item.kind)) is None:
+            return True
+        plan = await handler.plan(item)
         steps = self._agenda.add(item, plan, self._clock.monotonic())
         self._act(steps, self.lease.epoch)
         return not steps and not self._agenda.holds(item)
