@@ -19,6 +19,7 @@ import pytest
 from sip.edge import Address
 from sip.mwi import Summary, parse
 from sip.wav import file_ulaw
+from store.features import SCHEMA
 from store.ids import uuid7
 from store.model import Mark, NewMessage, Setting, User
 from store.postgres import PostgresStore
@@ -289,6 +290,7 @@ async def test_an_edge_that_lost_its_publications_gets_them_anew(house: House) -
 
 
 async def test_a_phone_is_told_at_once_of_no_messages_also_under_a_further_number(house: House) -> None:
+    await house.store.agree(SCHEMA)
     await house.store.settings.put(Setting(ALTERNATE, "4001", json.dumps({"user": str(ANNA.id)})))
     async with house.running():
         await house.lamp(house.pbx, "1002", lambda s: s.new == 0, 15)
@@ -335,7 +337,8 @@ async def test_a_lamp_the_pbx_does_not_know_is_shown_and_tried_again_when_asked(
         await until(lambda: _refused(house))
         (lamp,) = (await house.ask("mwi-status"))["lamps"]
         assert (lamp["destination"], lamp["lamp"], lamp["why"]) == ("trunk pbx", "1001", "answered 404")
-        (row,) = [row for row in (await house.ask("outbox-list"))["work"] if row["kind"] == "lamp"]
+        await until(lambda: _postponed(house))
+        (row,) = (await house.ask("outbox-list", kind="lamp"))["work"]
         assert "404" in row["why"] and row["next_try"]
         house.pbx.on_message = answers  # type: ignore[method-assign]
         await house.ask("outbox-retry")
@@ -355,6 +358,10 @@ def refusing(number: str, pbx: Party) -> Callable[[Message, tuple[str, int]], No
             takes(message, where)
 
     return on_message
+
+
+async def _postponed(house: House) -> bool:
+    return bool((await house.ask("outbox-list", kind="lamp"))["work"])
 
 
 async def _refused(house: House) -> bool:
