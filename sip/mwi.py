@@ -21,14 +21,33 @@ class Summary:
     account: str = ""
 
 
-def build(summary: Summary) -> str:
+@dataclass(frozen=True, slots=True)
+class Body:
+    """How a body is written."""
+
+    urgent: bool = True
+    """With the counts of urgent messages, "(1/0)", at which some systems stumble."""
+    end: str = "\r\n"
+    """Of a line. RFC 3842 wants CRLF."""
+
+
+BODIES = {
+    "full": Body(),
+    "counts": Body(urgent=False),
+    "full-lf": Body(end="\n"),
+    "counts-lf": Body(urgent=False, end="\n"),
+}
+"""The variants there are, by name."""
+
+
+def build(summary: Summary, how: Body = BODIES["full"]) -> str:
     """The body. The Voice-Message line is always there: without it PBXs put the lamp out."""
     lines = [f"Messages-Waiting: {'yes' if summary.new else 'no'}"]
     if summary.account:
         lines.append(f"Message-Account: {summary.account}")
-    urgent = f"({summary.new_urgent}/{summary.old_urgent})"
-    lines.append(f"Voice-Message: {summary.new}/{summary.old} {urgent}")
-    return "".join(line + "\r\n" for line in lines)
+    urgent = f" ({summary.new_urgent}/{summary.old_urgent})" if how.urgent else ""
+    lines.append(f"Voice-Message: {summary.new}/{summary.old}{urgent}")
+    return "".join(line + how.end for line in lines)
 
 
 def parse(body: str) -> Summary:

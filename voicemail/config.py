@@ -36,6 +36,40 @@ def _place(text: str) -> str:
     return text
 
 
+OF_THE_STACK = re.compile(
+    "via|from|to|call-id|cseq|max-forwards|(record-)?route|content-(type|length)", re.IGNORECASE
+)
+"""Headers of a NOTIFY that a trunk's configuration cannot set."""
+
+
+def _template(text: str) -> str:
+    """Text in which {extension} stands for the lamp's number. Raises ValueError."""
+    rest = text.replace("{extension}", "")
+    if "{" in rest or "}" in rest:
+        raise ValueError("the only word in braces is {extension}")
+    if not rest.isprintable():
+        raise ValueError("contains control characters")
+    return text
+
+
+def _uri_template(text: str) -> str:
+    """A SIP URI, or "". Raises ValueError."""
+    if text and not re.fullmatch(r"sips?:[^\s<>\"]+", text):
+        raise ValueError('is no SIP URI such as "sip:{extension}@192.0.2.5"')
+    return _template(text)
+
+
+def _headers(headers: dict[str, str]) -> dict[str, str]:
+    """Raises ValueError."""
+    for name, value in headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9.!%*_+`'~-]+", name):
+            raise ValueError(f"{name!r} is no name of a header")
+        if OF_THE_STACK.fullmatch(name):
+            raise ValueError(f"{name} cannot be set")
+        _template(value)
+    return headers
+
+
 PlaceText = Annotated[str, AfterValidator(_place)]
 NetworkText = Annotated[str, AfterValidator(_network)]
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -77,14 +111,23 @@ class Sip(Section):
 class Trunk(Section):
     name: str = Field(pattern=r"^[A-Za-z0-9_-]+$")
     addresses: tuple[NetworkText, ...] = Field(strict=False, min_length=1)
-    lamp_uri: str = ""
-    lamp_headers: dict[str, str] = {}
-    lamp_body_account: str = ""
+    lamp_uri: Annotated[str, AfterValidator(_uri_template)] = ""
+    lamp_headers: Annotated[dict[str, str], AfterValidator(_headers)] = {}
+    lamp_body: Literal["full", "counts", "full-lf", "counts-lf"] = "full"
+    """As in sip.mwi.BODIES."""
+    lamp_body_account: Annotated[str, AfterValidator(_template)] = ""
     keep_rtp: bool = False
     redirecting: Literal["first", "last"] = "first"
     """Which of several forwardings names the mailbox: that of the party called originally, or the last."""
     trust_identity: bool = False
     """Its P-Asserted-Identity is believed: a call from a user's extension is that user's."""
+
+    @model_validator(mode="after")
+    def _tells_lamps_apart(self) -> Self:
+        templates = (self.lamp_uri, *self.lamp_headers.values())
+        if self.lamp_uri and not any("{extension}" in each for each in templates):
+            raise ValueError("{extension} is missing in lamp_uri and lamp_headers: all lamps would be one")
+        return self
 
 
 class Store(Section):
@@ -224,6 +267,7 @@ requests_per_second_per_source = 200
 # addresses = ["192.0.2.5"]
 # lamp_uri = "sip:mwi-{extension}@192.0.2.5"    # request URI of the NOTIFY; "" for no lamps
 # lamp_headers = { "X-VM-Mailbox" = "{extension}" }
+# lamp_body = "full"              # "counts" without urgent ones, "full-lf", "counts-lf" (docs/mwi.md)
 # lamp_body_account = "sip:{extension}@192.0.2.5"   # Message-Account line; "" for none
 # keep_rtp = false                # true for a PBX that hangs up on calls without RTP
 # redirecting = "first"           # forwarded twice: the mailbox of the party called "first" or "last"

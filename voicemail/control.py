@@ -12,6 +12,8 @@ from voicemail.config import Config
 from voicemail.errors import NodeUnreachable, VoicemailError
 
 Answer = Callable[[dict[str, Any]], Awaitable[dict[str, Any]]]
+LONGEST = 2**20
+"""Bytes of an answer that are read."""
 PATIENCE = 5.0
 """Seconds within which a question must come, and within which a client wants its answer by default."""
 
@@ -27,6 +29,11 @@ def path_of(config: Config) -> Path:
 
 async def serve(config: Config, answer: Answer) -> asyncio.Server:
     """Answer requests until closed. A VoicemailError becomes {"error": text}."""
+    return await serve_at(path_of(config), answer)
+
+
+async def serve_at(path: Path, answer: Answer) -> asyncio.Server:
+    """The same on any socket. Raises OSError."""
 
     async def client(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -39,7 +46,6 @@ async def serve(config: Config, answer: Answer) -> asyncio.Server:
         finally:
             writer.close()
 
-    path = path_of(config)
     path.unlink(missing_ok=True)
     before = os.umask(0o177)
     try:
@@ -66,6 +72,28 @@ async def answered(asked: Any, answer: Answer) -> dict[str, Any]:
         return {"error": f"the request lacks {error}"}
     except (VoicemailError, ValueError, RecursionError) as error:
         return {"error": str(error)}
+
+
+async def ask_at(path: Path, who: str, asked: dict[str, Any], patience: float = PATIENCE) -> dict[str, Any]:
+    """Ask the process behind a socket, without blocking. `who` it is goes into what is raised:
+    NodeUnreachable, and VoicemailError with its own words."""
+    try:
+        async with asyncio.timeout(patience):
+            reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST)
+            try:
+                writer.write(line(asked))
+                answer = json.loads(await reader.readline())
+            finally:
+                writer.close()
+    except TimeoutError:
+        raise NodeUnreachable(f"{who} does not answer within {patience:g} s") from None
+    except (OSError, ValueError) as error:
+        raise NodeUnreachable(f"{who} does not answer at {path}: {error}") from None
+    if not isinstance(answer, dict):
+        raise NodeUnreachable(f"the answer of {who} makes no sense")
+    if "error" in answer:
+        raise VoicemailError(str(answer["error"]))
+    return answer
 
 
 def ask(config: Config, command: str, *, patience: float = PATIENCE, **arguments: Any) -> dict[str, Any]:

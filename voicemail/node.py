@@ -37,6 +37,7 @@ from voicemail.supervise.commands import Commands
 from voicemail.supervise.comparing import Comparing
 from voicemail.supervise.crew import Crew, end_tasks
 from voicemail.supervise.database import Database
+from voicemail.supervise.duties import Duties
 from voicemail.supervise.gate import Gate
 from voicemail.supervise.history import History
 from voicemail.supervise.link import Link
@@ -92,6 +93,7 @@ class Node:
         keepers = {program.name: Keeper(program, self._started(program)) for program in runs}
         self.crew = Crew(keepers, lambda: self.manager.status)
         self.commands = Commands(lambda: self.link.membership, self.link.ask)
+        self.duties = Duties(config, self.manager, self.link)
         self._register()
         self.listener = Listener(
             self.files,
@@ -109,6 +111,7 @@ class Node:
         self.commands.add("status", self.status)
         self.commands.add("details", self.details, addressed=True)
         self.operator.register(self.commands, self.crew, self.gate)
+        self.duties.register(self.commands)
         Comparing(self.link).register(self.commands)
         Repair(
             self.files,
@@ -124,9 +127,18 @@ class Node:
     # ---- what runs
 
     def _started(self, program: Program) -> Callable[[], None]:
-        return {"database": self._database_started, "edge": self.gate.started}.get(program.name, lambda: None)
+        return {
+            "database": self._database_started,
+            "edge": self._edge_started,
+            "presence": lambda: self.duties.edge_started(),
+        }.get(program.name, lambda: None)
+
+    def _edge_started(self) -> None:
+        self.gate.started()
+        self.duties.edge_started()
 
     def _database_started(self) -> None:
+        self.duties.edge_started()
         self.database.ready = False
         if self.preparing:
             self.preparing.cancel()
@@ -317,6 +329,7 @@ class Node:
     async def _stop(self) -> None:
         log.info("Stopping.")
         await self.gate.close()
+        await self.duties.stop()
         await end_tasks({*self.tasks, *self.link.tasks})
         await self.crew.stop()
         log.info("Stopped.")

@@ -13,6 +13,7 @@ from voicemail.cli import bulk, people
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
+from voicemail.policy.people import why_no_lamp
 from voicemail.worker import local_time
 
 app = typer.Typer(no_args_is_help=True)
@@ -31,7 +32,7 @@ def add(
     name: Annotated[str, typer.Option(help="As spoken of in mails.")] = "",
     mail: Annotated[str, typer.Option(help="Where new messages are announced.")] = "",
     attach: Annotated[bool, typer.Option(help="Attach the recording to the mail.")] = True,
-    lamp: Annotated[list[str] | None, typer.Option(help="Trunk with a lamp; all when left out.")] = None,
+    lamp: Annotated[list[str] | None, typer.Option(help="Trunk with a lamp, or trunk:number; all.")] = None,
     pin: PinOption = "",
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: Json = False,
@@ -117,8 +118,8 @@ def _pin(given: str, extension: str, config: Config) -> str:
 
 def _check_lamps(user: User, config: Config) -> None:
     known = {trunk.name for trunk in config.trunk}
-    if unknown := [name for name in user.lamps if name not in known]:
-        raise VoicemailError(f"no trunk is named {unknown[0]!r} in the configuration")
+    if wrong := [why for lamp in user.lamps if (why := why_no_lamp(lamp, known))]:
+        raise VoicemailError(f"--lamp: {wrong[0]}")
 
 
 def _row(user: User) -> dict[str, Any]:

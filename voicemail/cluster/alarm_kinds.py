@@ -316,6 +316,11 @@ KINDS = (
         _backlog, after=600.0, calm=10.0,
     ),
     Kind(
+        "work_given_up", E,
+        "A lamp was not set, or a mail not taken, for five days; it is not tried any longer.",
+        "The log line has its id and why. A lamp is still told its state once an hour.",
+    ),
+    Kind(
         "calls_stopped_for_long", N,
         "An operator stopped this server from taking calls an hour ago.",
         "`voicemail cluster take-calls`, if it was forgotten.",

@@ -1,6 +1,7 @@
 """A user with all that is kept for him, as columns of text: for `voicemail user options` and CSV files."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -147,7 +148,7 @@ def _is_number(text: str) -> bool:
 
 def _words(known: Known, after: Person) -> list[str]:
     user = after.user
-    found = [f"lamps: no trunk is named {lamp!r}" for lamp in user.lamps if lamp not in known.lamps]
+    found = [f"lamps: {why}" for lamp in user.lamps if (why := why_no_lamp(lamp, known.lamps))]
     if user.language not in known.languages:
         found.append(
             f"language: {user.language!r} is not spoken here; known: {', '.join(sorted(known.languages))}"
@@ -155,6 +156,16 @@ def _words(known: Known, after: Person) -> list[str]:
     if user.mail and ("@" not in user.mail[1:-1] or any(sign.isspace() for sign in user.mail)):
         found.append(f"mail: {user.mail!r} is no mail address")
     return found
+
+
+def why_no_lamp(entry: str, trunks: Collection[str]) -> str:
+    """What is wrong with "pbx" or "pbx:2001" as a user's lamp; "" when nothing is."""
+    trunk, colon, number = entry.partition(":")
+    if trunk not in trunks:
+        return f"no trunk is named {trunk!r}"
+    if colon and not re.fullmatch(r"[0-9A-Za-z*#+._-]{1,64}", number):
+        return f"{number!r} in {entry!r} is no number of a lamp"
+    return ""
 
 
 def _transfer(house: House, options: UserOptions) -> list[str]:

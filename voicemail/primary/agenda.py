@@ -4,161 +4,79 @@ Each destination (a trunk, an edge, a mail host) has a lane of its own, so that 
 nobody else. A lane holds *fresh* work, which comes from the outbox, and *routine* work, which only
 repeats a state (a lamp re-sent at takeover); fresh goes first, routine is paced.
 
-Work is filed under a *subject*: the lamp of a mailbox, or one mail. Items with the same subject are one
+Work is filed under a *subject*: a lamp of a mailbox, or one mail. Items with the same subject are one
 job: a lamp shows a state, so the newest state serves all items that asked for it. A subject is never
 twice in flight to one destination, so states cannot overtake each other.
 
-An item is finished when all its lanes are. If a lane failed, the item is postponed in the store, and
-when it comes back only the lanes that failed are tried. What the agenda knows beyond the store is only
+An item is finished when all its places are (a subject in a lane). If one failed, the item is postponed in
+the store, and when it comes back only what failed is tried. What the agenda knows beyond the store is only
 a saving: a new Primary that knows nothing repeats lamps and at most the mails that were in hand.
 
 A destination that does not answer at all closes its lane for 5 s, doubling up to a minute: its items
 are postponed at once, so that they take no place, and then one job goes first to see whether it is
 back. If so, every lamp behind it is sent again, since a PBX forgets its lamps when it restarts.
+
+A lamp that is not taken by a destination that works (404, 481) rests for a while that doubles
+(troubles.py), whatever asks for it meanwhile. A lane that has no room leaves work where it is, in the
+store, and `hungry` says when it should be fetched again.
 """
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta
-from enum import StrEnum
 from uuid import UUID
 
 from store.model import OutboxItem
 from voicemail.primary.backoff import backoff
+from voicemail.primary.troubles import Troubles
+from voicemail.primary.work import (
+    LONG_AGO,
+    Done,
+    Held,
+    Job,
+    Lane,
+    Outcome,
+    Place,
+    Plan,
+    Postpone,
+    Recovered,
+    Step,
+    Subject,
+    Trouble,
+    Verdict,
+    first,
+)
 
-LONG_AGO = float("-inf")
+__all__ = [
+    "Agenda",
+    "Done",
+    "Job",
+    "Outcome",
+    "Plan",
+    "Postpone",
+    "Recovered",
+    "Step",
+    "Subject",
+    "Verdict",
+]
+
 LONGEST_CLOSED = timedelta(minutes=1)
 ALIVE = 3.0
 """Seconds for which an answer proves that a destination is there: longer than a lamp is repeated (2 s)."""
 STORE_REST = 1.0
 """Seconds without any work after the store did not answer."""
 
-Subject = Hashable
-
-
-class Verdict(StrEnum):
-    """How a job ended."""
-
-    SENT = "sent"
-    REFUSED = "refused"
-    """For good: repeating it would change nothing."""
-    FAILED = "failed"
-    """This one was not taken now; the destination works."""
-    SILENT = "silent"
-    """The destination does not answer at all, or takes nothing from us."""
-    UNKNOWN = "unknown"
-    """The store did not say what to send, so nothing was sent."""
-    STOPPED = "stopped"
-    """The lease was over before the act."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    verdict: Verdict
-    text: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """To be done now. Without items it is routine. What is sent must be read from the store after the job
-    was given out, hence after its items were fetched."""
-
-    lane: str
-    subject: Subject
-    items: tuple[OutboxItem, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Where an item has to go; `otherwise` is its result when there is nowhere to go."""
-
-    subject: Subject
-    lanes: frozenset[str] = frozenset()
-    otherwise: str = "nothing to tell"
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    item: OutboxItem
-    result: str
-
-
-@dataclass(frozen=True, slots=True)
-class Postpone:
-    item: OutboxItem
-    delay: timedelta
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Recovered:
-    """The destination of this lane answers again: its lamps must be sent again."""
-
-    lane: str
-
-
-Step = Done | Postpone | Recovered
-
-
-@dataclass(slots=True)
-class Lane:
-    """`limit` jobs at once; at most `room` subjects wait, more are postponed. `lamps`: the work is state,
-    so that older items of a subject are settled by newer ones and recovery means sending all again."""
-
-    name: str
-    limit: int
-    room: int
-    lamps: bool
-    fresh: dict[Subject, list[OutboxItem]] = field(default_factory=dict)
-    routine: dict[Subject, None] = field(default_factory=dict)
-    flying: dict[Subject, Job] = field(default_factory=dict)
-    failures: int = 0
-    closed_until: float = LONG_AGO
-    answered: float = LONG_AGO
-    """When somebody was there last."""
-    routine_at: float = LONG_AGO
-    """When routine work last started here: who waited longest is next."""
-
-    @property
-    def full(self) -> bool:
-        """A lane that failed last is tried with one job only."""
-        return len(self.flying) >= (1 if self.failures else self.limit)
-
-    def carries(self, item: OutboxItem) -> bool:
-        """Whether the item is in flight here."""
-        return any(item in job.items for job in self.flying.values())
-
-    def opens(self, next_routine: float) -> float | None:
-        """When a job may start here without any other ending before; None: not before."""
-        if self.full:
-            return None
-        if _first(self.fresh, self.flying) is not None:
-            return self.closed_until
-        if _first(self.routine, self.flying) is not None:
-            return max(self.closed_until, next_routine)
-        return None
-
-
-@dataclass(slots=True)
-class Held:
-    """An item in hand: the lanes it still waits for, and what went wrong in others."""
-
-    item: OutboxItem
-    lanes: set[str]
-    failed: list[str] = field(default_factory=list)
-    delay: timedelta = timedelta(0)
-    again: bool = False
-    result: str = ""
-
 
 class Agenda:
     """`random` gives 0 <= x < 1; `pace` is how many routine jobs start in a second."""
 
     def __init__(self, random: Callable[[], float], pace: float = 500.0) -> None:
-        self._random, self._gap = random, 1 / pace
+        self.pace, self._random, self._gap = pace, random, 1 / pace
         self.lanes: dict[str, Lane] = {}
+        self.troubles = Troubles(random)
+        self.hungry = False
+        """A lane that left work in the store has room again."""
         self._held: dict[UUID, Held] = {}
-        self._satisfied: dict[UUID, set[str]] = {}
+        self._satisfied: dict[UUID, set[Place]] = {}
         self._next_routine = self._paused_until = LONG_AGO
 
     # -- what there is to do ---------------------------------------------------------------------
@@ -169,15 +87,24 @@ class Agenda:
     def close_lane(self, name: str) -> list[Step]:
         """There is no such destination any longer: nothing is owed to it."""
         lane = self.lanes.pop(name)
-        items = [item for waiting in lane.fresh.values() for item in waiting]
-        items += [item for job in lane.flying.values() for item in job.items]
-        return [step for item in items for step in self._settled(item, name, "no such destination now")]
+        self.troubles.forget_lane(name)
+        return [
+            step
+            for subject, item in lane.held()
+            for step in self._settled(item, (name, subject), "no such destination now")
+        ]
 
     def reopen(self) -> None:
         """Try every destination now: that it was silent may have been our own network's fault. All its
         lamps must then be sent again."""
         for lane in self.lanes.values():
-            lane.failures, lane.closed_until = 0, LONG_AGO
+            lane.failures, lane.closed_until, lane.trouble = 0, LONG_AGO, None
+        self.troubles.clear()
+
+    def hurry(self, lane: str, now: float) -> None:
+        """Try this destination now; it is still one that failed last, so with one job only."""
+        self.lanes[lane].closed_until = LONG_AGO
+        self.troubles.hurry([place for place in self.troubles.all if place[0] == lane], now)
 
     def holds(self, item: OutboxItem) -> bool:
         return item.id in self._held
@@ -187,21 +114,25 @@ class Agenda:
         return len(self._held)
 
     def add(self, item: OutboxItem, plan: Plan, now: float) -> list[Step]:
-        """Work from the outbox. An item in hand already is left alone."""
+        """Work from the outbox. An item in hand already is left alone. One that is not in hand afterwards,
+        though nothing followed, was left in the store for want of room."""
         if self.holds(item):
             return []
-        owed = self.lanes.keys() & plan.lanes - self._satisfied.get(item.id, set())
-        self._held[item.id] = Held(item, set(owed))
+        satisfied = self._satisfied.get(item.id, set())
+        owed = {place for place in plan.places - satisfied if place[0] in self.lanes}
+        self._held[item.id] = Held(item, owed)
         steps: list[Step] = [] if owed else [Done(item, plan.otherwise)]
-        for name in sorted(owed):
-            steps += self._file(self.lanes[name], item, plan.subject, now)
+        for name, subject in sorted(owed, key=lambda place: (place[0], str(place[1]))):
+            steps += self._file(self.lanes[name], item, subject, now)
         return steps
 
-    def reassert(self, name: str, subjects: Iterable[Subject]) -> None:
-        """Send these again, at leisure; a lane that is closed does so by itself when it recovers."""
+    def reassert(self, name: str, subjects: Iterable[Subject], *, changed: bool = False) -> None:
+        """Send these again, at leisure, `changed` ones first; a lane that is closed does so by itself when
+        it recovers, and what rests does when its time has come."""
         lane = self.lanes.get(name)
         if lane and not lane.failures:
-            lane.routine.update(dict.fromkeys(subjects))
+            wanted = {subject: None for subject in subjects if (name, subject) not in self.troubles.all}
+            lane.routine = {**wanted, **lane.routine} if changed else {**lane.routine, **wanted}
 
     def forget(self, item: OutboxItem, *, ended: bool) -> None:
         """The store has recorded what became of the item: ended for good, or postponed."""
@@ -221,13 +152,18 @@ class Agenda:
         for lane in self.lanes.values():
             lane.fresh.clear()
             lane.routine.clear()
+            lane.left = False
+        self.hungry = False
+        self.troubles.clear()
         self._satisfied.clear()
-        for held in [held for held in self._held.values() if held.lanes]:
+        for held in [held for held in self._held.values() if held.places]:
             flying = {
-                name for name in held.lanes if name in self.lanes and self.lanes[name].carries(held.item)
+                (name, subject)
+                for name, subject in held.places
+                if name in self.lanes and self.lanes[name].carries(subject, held.item)
             }
-            held.again |= flying != held.lanes
-            held.lanes = flying
+            held.again |= flying != held.places
+            held.places = flying
             if not flying:
                 self.forget(held.item, ended=False)
 
@@ -238,6 +174,9 @@ class Agenda:
         jobs: list[Job] = []
         if now < self._paused_until:
             return jobs
+        for name, subject in self.troubles.due(now):
+            if (lane := self.lanes.get(name)) and not lane.failures:
+                lane.routine.setdefault(subject)
         for lane in self.lanes.values():
             while job := self._fresh(lane, now):
                 jobs.append(job)
@@ -248,7 +187,7 @@ class Agenda:
     def wake_at(self, now: float) -> float | None:
         """When `ready` may give more without anything having happened; None: not before."""
         moments = [lane.opens(self._next_routine) for lane in self.lanes.values()]
-        known = [moment for moment in moments if moment is not None]
+        known = [moment for moment in (*moments, self.troubles.next) if moment is not None]
         return max(now, self._paused_until, min(known)) if known else None
 
     def landed(self, job: Job) -> None:
@@ -257,6 +196,8 @@ class Agenda:
         lane = self.lanes.get(job.lane)
         if lane and lane.flying.get(job.subject) is job:
             del lane.flying[job.subject]
+        if lane and lane.left and len(lane.fresh) <= lane.room // 2:
+            lane.left, self.hungry = False, True
 
     def finished(self, job: Job, outcome: Outcome, now: float) -> list[Step]:
         """What follows from the end of a job that `ready` gave. Its place is free when it has `landed`."""
@@ -266,31 +207,37 @@ class Agenda:
         match outcome.verdict:
             case Verdict.SENT | Verdict.REFUSED:
                 result = outcome.text if outcome.verdict is Verdict.SENT else f"refused: {outcome.text}"
-                return [*self._each(job.items, lane, result), *self._answers(lane, now)]
+                self.troubles.cleared(job.place)
+                return [*self._each(job.items, job.place, result), *self._answers(lane, now)]
             case Verdict.SILENT if now - lane.answered < ALIVE:  # packets are lost, but not all
-                if not job.items:
-                    lane.routine[job.subject] = None
-                return self._put_off(lane, job.items, outcome.text, now)
+                self._rest(lane, job, outcome, now, patient=True)
+                return self._put_off(lane, job.subject, job.items, outcome.text, now)
             case Verdict.FAILED:
-                return [*self._answers(lane, now), *self._put_off(lane, job.items, outcome.text, now)]
+                steps = self._answers(lane, now)
+                self._rest(lane, job, outcome, now)
+                return [*steps, *self._put_off(lane, job.subject, job.items, outcome.text, now)]
             case Verdict.SILENT:
                 steps = self._shut(lane, job, outcome, now)
-                return [*steps, *self._put_off(lane, job.items, outcome.text, now)]
+                return [*steps, *self._put_off(lane, job.subject, job.items, outcome.text, now)]
             case Verdict.UNKNOWN:
                 self._paused_until = now + STORE_REST
         if not job.items:
             lane.routine[job.subject] = None
-        return [step for item in job.items for step in self._released(item, lane.name)]
+        return [step for item in job.items for step in self._released(item, job.place)]
 
     # -- inside ----------------------------------------------------------------------------------
 
     def _file(self, lane: Lane, item: OutboxItem, subject: Subject, now: float) -> list[Step]:
         if now < lane.closed_until:
-            return self._put_off(lane, (item,), "the destination does not answer", now)
+            return self._put_off(lane, subject, (item,), _why(lane.trouble), now)
+        if self.troubles.rests((lane.name, subject), now):
+            trouble = self.troubles.all[lane.name, subject]
+            return self._put_off(lane, subject, (item,), _why(trouble), now)
         if waiting := lane.fresh.get(subject):
             waiting.append(item)
         elif len(lane.fresh) >= lane.room:
-            return self._put_off(lane, (item,), "too much waits for the destination", now)
+            lane.left = True
+            return self._released(item, (lane.name, subject))
         else:
             lane.fresh[subject] = [item]
         return []
@@ -298,7 +245,7 @@ class Agenda:
     def _fresh(self, lane: Lane, now: float) -> Job | None:
         if now < lane.closed_until or lane.full:
             return None
-        subject = _first(lane.fresh, lane.flying)
+        subject = first(lane.fresh, lane.flying)
         if subject is None:
             return None
         lane.routine.pop(subject, None)
@@ -309,7 +256,7 @@ class Agenda:
         if now < self._next_routine:
             return None
         for lane in sorted(self.lanes.values(), key=lambda lane: lane.routine_at):
-            subject = _first(lane.routine, lane.flying)
+            subject = first(lane.routine, lane.flying)
             if now < lane.closed_until or lane.full or subject is None:
                 continue
             del lane.routine[subject]
@@ -323,6 +270,9 @@ class Agenda:
 
     def _answers(self, lane: Lane, now: float) -> list[Step]:
         was, lane.failures, lane.closed_until, lane.answered = lane.failures, 0, LONG_AGO, now
+        lane.trouble = None
+        if was:
+            self.troubles.forget_lane(lane.name)  # it was restarted, perhaps with all that it lacked
         return [Recovered(lane.name)] if was and lane.lamps else []
 
     def _shut(self, lane: Lane, job: Job, outcome: Outcome, now: float) -> list[Step]:
@@ -332,48 +282,64 @@ class Agenda:
         lane.failures += 1
         pause = backoff(lane.failures, self._random, LONGEST_CLOSED)
         lane.closed_until = now + pause.total_seconds()
+        since = lane.trouble.since if lane.trouble else now
+        lane.trouble = Trouble(since, now, lane.failures, outcome.text, lane.closed_until)
         waiting, lane.fresh = lane.fresh, {}
         lane.routine = {job.subject: None} if lane.lamps else {}
-        return [s for items in waiting.values() for s in self._put_off(lane, items, outcome.text, now)]
+        return [
+            step
+            for subject, items in waiting.items()
+            for step in self._put_off(lane, subject, items, outcome.text, now)
+        ]
 
-    def _put_off(self, lane: Lane, items: Sequence[OutboxItem], why: str, now: float) -> list[Step]:
+    def _rest(self, lane: Lane, job: Job, outcome: Outcome, now: float, *, patient: bool = False) -> None:
+        """A lamp that was not taken is tried again by itself. A mail has its item for that."""
+        if lane.lamps:
+            self.troubles.note(job.place, outcome.text, now, patient=patient)
+
+    def _put_off(
+        self, lane: Lane, subject: Subject, items: Sequence[OutboxItem], why: str, now: float
+    ) -> list[Step]:
         """Of several items that ask for one lamp the newest is kept for later; it does for all."""
         if not items:
             return []
         *older, newest = sorted(items, key=lambda i: (i.created, i.id))
-        wait = max(0.0, lane.closed_until - now)
-        delay = max(backoff(newest.attempts + 1, self._random), timedelta(seconds=wait))
-        steps = self._each(older, lane, "a newer one was kept")
-        return [*steps, *self._failed(newest, lane.name, why, delay)]
+        place = lane.name, subject
+        rest, closed = self.troubles.rests(place, now), max(0.0, lane.closed_until - now)
+        delay = timedelta(seconds=max(rest, closed))
+        if not rest:  # a lamp that rests has its own back-off, longer or shorter than this item's
+            delay = max(backoff(newest.attempts + 1, self._random), delay)
+        steps = self._each(older, place, "a newer one was kept")
+        return [*steps, *self._failed(newest, place, why, delay)]
 
-    def _each(self, items: Iterable[OutboxItem], lane: Lane, result: str) -> list[Step]:
-        return [step for item in items for step in self._settled(item, lane.name, result)]
+    def _each(self, items: Iterable[OutboxItem], place: Place, result: str) -> list[Step]:
+        return [step for item in items for step in self._settled(item, place, result)]
 
-    def _settled(self, item: OutboxItem, lane: str, result: str) -> list[Step]:
+    def _settled(self, item: OutboxItem, place: Place, result: str) -> list[Step]:
         if held := self._held.get(item.id):
-            self._satisfied.setdefault(item.id, set()).add(lane)
+            self._satisfied.setdefault(item.id, set()).add(place)
             held.result = result
-        return self._leave(item, lane)
+        return self._leave(item, place)
 
-    def _failed(self, item: OutboxItem, lane: str, why: str, delay: timedelta) -> list[Step]:
+    def _failed(self, item: OutboxItem, place: Place, why: str, delay: timedelta) -> list[Step]:
         if held := self._held.get(item.id):
-            held.failed.append(f"{lane}: {why}")
+            held.failed.append(f"{place[0]}: {why}")
             held.delay = max(held.delay, delay)
-        return self._leave(item, lane)
+        return self._leave(item, place)
 
-    def _released(self, item: OutboxItem, lane: str) -> list[Step]:
+    def _released(self, item: OutboxItem, place: Place) -> list[Step]:
         if held := self._held.get(item.id):
             held.again = True
-        return self._leave(item, lane)
+        return self._leave(item, place)
 
-    def _leave(self, item: OutboxItem, lane: str) -> list[Step]:
-        """The item waits no longer for this lane. When it waits for none, it ends: postponed if one
+    def _leave(self, item: OutboxItem, place: Place) -> list[Step]:
+        """The item waits no longer for this place. When it waits for none, it ends: postponed if one
         failed, released without a word (to be fetched again) if one could not be tried, else done."""
         held = self._held.get(item.id)
-        if held is None or lane not in held.lanes:
+        if held is None or place not in held.places:
             return []
-        held.lanes.discard(lane)
-        if held.lanes:
+        held.places.discard(place)
+        if held.places:
             return []
         if held.failed:
             return [Postpone(item, held.delay, "; ".join(held.failed))]
@@ -383,5 +349,5 @@ class Agenda:
         return [Done(item, held.result)]
 
 
-def _first(waiting: Iterable[Subject], flying: dict[Subject, Job]) -> Subject | None:
-    return next((subject for subject in waiting if subject not in flying), None)
+def _why(trouble: Trouble | None) -> str:
+    return f"{trouble.why}; it is tried again later" if trouble else "the destination does not answer"

@@ -1,18 +1,16 @@
-"""Message lamps, pure: where a user's lamp is lit, and what is sent to light it.
+"""Message lamps, pure: what is sent to light one. Where they are, places.py knows.
 
 A PBX gets an unsolicited NOTIFY (RFC 3842 section 3.5) with the request URI and the headers its trunk
 is configured with. Phones SUBSCRIBE at either node's edge; each edge gets a PUBLISH (RFC 3903) and tells
 them. Both leave through this node's own edge, so that they come from an address the others know.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
-from uuid import UUID
 
-from sip.mwi import CONTENT_TYPE, EVENT, Summary, build
+from sip.mwi import BODIES, CONTENT_TYPE, EVENT, Summary, build
 from sip.requests import Request
-from store.model import Counts, User
+from store.model import Counts
 from voicemail.config import Trunk
 
 EXPIRES = 3600
@@ -26,15 +24,6 @@ SILENT = frozenset({408, 477, 478, 500, 503, 504})
 
 BAD_EVENT = 489
 """Whoever answers so has no lamps at all, as our edge without a presence server (RFC 6665 section 8.2)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lamp:
-    """What is sent is filed under this. The extension belongs to it: a user who gets another one leaves
-    a lamp behind that must go off."""
-
-    mailbox: UUID
-    extension: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +42,13 @@ def trunk_lane(trunk: Trunk) -> str:
     return f"trunk {trunk.name}"
 
 
+def trunk_name(lane: str) -> str:
+    """ "" when it is no trunk's."""
+    return lane.removeprefix("trunk ") if lane.startswith("trunk ") else ""
+
+
 def edge_lane(edge: str) -> str:
     return f"edge {edge}"
-
-
-def lamp_of(user: User) -> Lamp:
-    return Lamp(user.id, user.extension)
-
-
-def lanes_of(user: User, trunks: Mapping[str, Trunk], edges: Mapping[str, str]) -> frozenset[str]:
-    """Where this user's lamp is: on every edge, and on the trunks the user names (none named: on all).
-    `trunks` and `edges` are by lane; only trunks with lamps are among them."""
-    mine = {lane for lane, trunk in trunks.items() if not user.lamps or trunk.name in user.lamps}
-    return frozenset(mine | edges.keys())
 
 
 def filled(template: str, extension: str) -> str:
@@ -88,7 +71,7 @@ def notify(trunk: Trunk, extension: str, counts: Counts, we: Senders) -> Request
         target=filled_uri(trunk.lamp_uri, extension),
         headers=tuple({**kept, **theirs}.items()),
         content_type=CONTENT_TYPE,
-        body=build(_summary(counts, account)),
+        body=build(_summary(counts, account), BODIES[trunk.lamp_body]),
         route=we.route,
         identity=we.identity,
     )
@@ -111,14 +94,3 @@ def publish(edge: str, extension: str, counts: Counts, etag: str, we: Senders) -
 
 def _summary(counts: Counts, account: str) -> Summary:
     return Summary(counts.new, counts.old, counts.new_urgent, counts.old_urgent, account)
-
-
-def changed(before: Mapping[UUID, User], after: Mapping[UUID, User]) -> frozenset[tuple[Lamp, User]]:
-    """The lamps to be set because users came, went, or were given another extension or other lamps;
-    each with the user as it was or is, who says where that lamp is."""
-
-    def places(users: Mapping[UUID, User]) -> dict[tuple[Lamp, tuple[str, ...]], User]:
-        return {(lamp_of(user), user.lamps): user for user in users.values()}
-
-    old, new = places(before), places(after)
-    return frozenset((key[0], (old.get(key) or new[key])) for key in old.keys() ^ new.keys())

@@ -5,6 +5,7 @@ sent. A lamp whose user is gone is put out.
 """
 
 import asyncio
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,8 +14,9 @@ from uuid import UUID
 from sip.errors import SipError
 from sip.requests import Answer, Request
 from store.api import Store
-from store.model import Counts, OutboxItem, User
+from store.model import Counts, OutboxItem, Setting
 from voicemail.config import Trunk
+from voicemail.policy.house import ALTERNATE
 from voicemail.primary.agenda import Job, Outcome, Plan, Verdict
 from voicemail.primary.clock import Clock
 from voicemail.primary.handler import LaneSettings
@@ -22,17 +24,14 @@ from voicemail.primary.lamps import (
     BAD_EVENT,
     EXPIRES,
     SILENT,
-    Lamp,
     Senders,
-    changed,
     edge_lane,
-    lamp_of,
-    lanes_of,
     notify,
     publish,
     trunk_lane,
 )
 from voicemail.primary.lease import Permit
+from voicemail.primary.places import Destinations, Directory, Lamp, changed
 
 AT_ONCE = 8
 """Requests to one destination. The request client carries 64 in all, so that several destinations
@@ -73,7 +72,7 @@ class Notifier:
     ) -> None:
         self._store, self._sender, self._we, self._clock = store, sender, we, clock
         self._trunks = {trunk_lane(trunk): trunk for trunk in trunks if trunk.lamp_uri}
-        self._users: dict[UUID, User] = {}
+        self._directory = Directory()
         self._etags: dict[tuple[str, str], str] = {}
         self._readings: dict[UUID, Reading] = {}
         self.peer_edge = ""
@@ -86,25 +85,32 @@ class Notifier:
         trunk, edge = LaneSettings(AT_ONCE, WAITING, TRUNK_AGAIN), LaneSettings(AT_ONCE, WAITING, EXPIRES / 2)
         return dict.fromkeys(self._trunks, trunk) | dict.fromkeys(self._edges, edge)
 
+    @property
+    def directory(self) -> Directory:
+        """Users and numbers as they were read last."""
+        return self._directory
+
+    @property
+    def where(self) -> Destinations:
+        return Destinations(self._trunks, self._edges)
+
     async def plan(self, item: OutboxItem) -> Plan:
         self._readings.pop(item.mailbox_id, None)  # whatever was read may be older than this item
-        user = self._users.get(item.mailbox_id) or await self._store.users.get(item.mailbox_id)
+        user = self._directory.users.get(item.mailbox_id)
         if user is None:
-            return Plan(item.id, otherwise="no such user")
-        self._users[user.id] = user
-        return Plan(lamp_of(user), lanes_of(user, self._trunks, self._edges))
+            user = await self._store.users.get(item.mailbox_id)
+            if user is None:
+                return Plan(item.id, otherwise="no such user")
+            self._directory.add(user)
+        return Plan(item.id, more=frozenset(self._directory.places(user, self.where)))
 
     async def refresh(self) -> Sequence[tuple[str, Lamp]]:
-        before, self._users = self._users, {user.id: user for user in await self._store.users.all()}
-        return [
-            (lane, lamp)
-            for lamp, user in changed(before, self._users)
-            for lane in lanes_of(user, self._trunks, self._edges)
-        ]
+        users, further = await self._store.users.all(), await self._store.settings.all(ALTERNATE)
+        before, self._directory = self._directory, Directory(users, _further(further))
+        return sorted(changed(before, self._directory, self.where), key=str)
 
     def subjects(self, lane: str) -> Iterable[Lamp]:
-        edges = self._edges
-        return (lamp_of(u) for u in self._users.values() if lane in lanes_of(u, self._trunks, edges))
+        return self._directory.lamps(lane, self.where)
 
     async def perform(self, job: Job, permit: Permit) -> Outcome:
         lamp, lane = job.subject, job.lane
@@ -112,13 +118,13 @@ class Notifier:
             raise TypeError(f"not a lamp: {lamp!r}")
         counts = await self._shown(lamp, lane)
         if counts is None:
-            return Outcome(Verdict.SENT, "another user has this extension now")
+            return Outcome(Verdict.SENT, "it shows another user's messages now")
         try:
             if trunk := self._trunks.get(lane):
                 permit()
-                return outcome(await self._send(notify(trunk, lamp.extension, counts, self._we)))
+                return outcome(await self._send(notify(trunk, lamp.number, counts, self._we)))
             if edge := self._edges.get(lane):
-                return await self._publish(edge, lamp.extension, counts, permit)
+                return await self._publish(edge, lamp.number, counts, permit)
         except SipError as error:
             return Outcome(Verdict.FAILED, str(error))
         return Outcome(Verdict.SENT, "no such destination now")
@@ -126,14 +132,10 @@ class Notifier:
     async def _shown(self, lamp: Lamp, lane: str) -> Counts | None:
         """What this lamp must show: nothing waiting when it is nobody's any longer; None when it is
         somebody else's."""
-        user = self._users.get(lamp.mailbox)
-        if user and user.extension == lamp.extension:
-            if lane in lanes_of(user, self._trunks, self._edges):
-                return await self._counts(lamp.mailbox)
+        owner = self._directory.owner(lane, lamp.number, self.where)
+        if owner is None:
             return Counts()
-        if any(other.extension == lamp.extension for other in self._users.values()):
-            return None
-        return Counts()
+        return await self._counts(lamp.mailbox) if owner == lamp.mailbox else None
 
     async def _counts(self, mailbox: UUID) -> Counts:
         now = self._clock.monotonic()
@@ -171,6 +173,17 @@ class Notifier:
             request.route,
             request.identity,
         )
+
+
+def _further(settings: Iterable[Setting]) -> dict[str, UUID]:
+    """Further numbers; one whose setting is damaged is left out, so that the others hold."""
+    found = {}
+    for each in settings:
+        try:
+            found[each.name] = UUID(json.loads(each.body)["user"])
+        except (ValueError, TypeError, KeyError):
+            continue
+    return found
 
 
 def outcome(answer: Answer) -> Outcome:

@@ -9,7 +9,7 @@ that answer. So an item stays `recent` until a fetch that began after its end ha
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from datetime import timedelta
 from uuid import UUID
 
@@ -17,7 +17,7 @@ import structlog
 
 from store.api import Store
 from store.errors import Fenced, Unavailable
-from store.model import Work
+from store.model import OutboxItem, Work
 from voicemail.primary.agenda import (
     STORE_REST,
     Agenda,
@@ -27,15 +27,19 @@ from voicemail.primary.agenda import (
     Postpone,
     Recovered,
     Step,
+    Subject,
     Verdict,
 )
-from voicemail.primary.backoff import PATIENCE
+from voicemail.primary.backoff import given_up
 from voicemail.primary.clock import Clock
 from voicemail.primary.handler import Handler
 from voicemail.primary.lease import LONG_AGO, Lease, NotPrimary, Permit
 
-PAGE = 100
-"""Items fetched beyond those in hand."""
+PAGE = 500
+"""Items fetched beyond those known already (in hand, or left in the store for want of room)."""
+AT_LEISURE = 10
+"""All users are read again after so many times as long as it took to read them, or after USERS_REST: with
+20,000 of them that keeps the process free for lamps."""
 USERS_REST = 2.0
 """Seconds between two readings of all users, so that an import of thousands reads few times."""
 LEAST_WAIT = 1.0
@@ -44,20 +48,30 @@ OVERTAKEN = 2.5
 """Seconds after which all lamps are sent once more when this node took over or the peer came back: a
 node that was cut off or frozen repeats what nobody answered (for 2 s, as its edge allows), and such an
 old lamp would stay."""
-USER_TABLES = ("", "user_account")
+USER_TABLES = ("", "user_account", "setting")
+"""Users, and settings, among which are their further numbers."""
+GIVEN_UP = "given up: "
+"""How the result of work begins that was not done."""
 OUTBOX_TABLES = ("", "outbox")
 
 log = structlog.get_logger()
 
 
 class Runner:
-    """One for the process. `lease` says whether this node may act; `tell` renews and revokes it."""
+    """One for the process. `lease` says whether this node may act; `renew` and `revoke` say so.
+    `on_giving_up` is told of work that failed for five days, once that is recorded."""
 
     def __init__(
-        self, store: Store, handlers: Mapping[Work, Handler], agenda: Agenda, clock: Clock, lease: Lease
+        self,
+        store: Store,
+        handlers: Mapping[Work, Handler],
+        agenda: Agenda,
+        clock: Clock,
+        lease: Lease,
+        on_giving_up: Callable[[OutboxItem, str], Coroutine[None, None, None]] | None = None,
     ) -> None:
         self._store, self._handlers, self._agenda, self._clock = store, handlers, agenda, clock
-        self.lease = lease
+        self.lease, self._on_giving_up = lease, on_giving_up
         self._bell = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
         self._by_lane: dict[str, Handler] = {}
@@ -68,7 +82,7 @@ class Runner:
         self._fetch_at: float | None = None
         self._retry_at: float | None = None
         self._users_at: float | None = None
-        self._users_read = LONG_AGO
+        self._users_free = self._fetch_free = LONG_AGO
         self._rest_until = LONG_AGO
         self._away = False
 
@@ -92,9 +106,33 @@ class Runner:
         """Something the handlers look at has changed (a destination came or went)."""
         self._bell.set()
 
+    @property
+    def on_duty(self) -> bool:
+        """Whether this process does the Primary's work at the moment."""
+        return self._epoch is not None and self.lease.valid(self._clock.monotonic())
+
     def resync(self) -> None:
         """Send every lamp again, paced."""
         self._again_at = dict.fromkeys(self._again_at, self._clock.monotonic())
+        self._bell.set()
+
+    def send_again(self, lane: str, subjects: Iterable[Subject] | None = None) -> None:
+        """Send these lamps again, before others that are only repeated (None: all of this destination's,
+        paced). One that is silent is asked at once."""
+        now = self._clock.monotonic()
+        self._agenda.hurry(lane, now)
+        if subjects is None:
+            self._again_at[lane] = now
+        else:
+            self._agenda.reassert(lane, subjects, changed=True)
+        self._bell.set()
+
+    def hurry(self) -> None:
+        """Work was made due that was postponed: fetch it, and ask destinations that were silent."""
+        now = self._clock.monotonic()
+        for lane in self._by_lane:
+            self._agenda.hurry(lane, now)
+        self._fetch_at, self._fetch_free = now, LONG_AGO
         self._bell.set()
 
     # -- the loop --------------------------------------------------------------------------------
@@ -114,7 +152,7 @@ class Runner:
             if table in OUTBOX_TABLES:
                 self._fetch_at = now
             if table in USER_TABLES and self._users_at is None:
-                self._users_at = max(now, self._users_read + USERS_REST)
+                self._users_at = max(now, self._users_free)
             if self.lease.valid(now):
                 self._bell.set()
 
@@ -139,14 +177,16 @@ class Runner:
             return None
         except Unavailable as error:
             self._store_away(str(error))
-        now = self._clock.monotonic()
-        for job in self._agenda.ready(now):
+        self._start()
+        return self._next_moment(self._clock.monotonic())
+
+    def _start(self) -> None:
+        for job in self._agenda.ready(self._clock.monotonic()):
             self._spawn(self._perform(job, self._by_lane[job.lane], self.lease.epoch))
-        return self._next_moment(now)
 
     def _next_moment(self, now: float) -> float | None:
         mine = (
-            self._fetch_at,
+            None if self._fetch_at is None else max(self._fetch_at, self._fetch_free),
             self._retry_at,
             self._users_at,
             self._overtaken_at,
@@ -164,7 +204,7 @@ class Runner:
             self._again_at, self._overtaken_at = dict.fromkeys(self._again_at, now), None
         if self._users_at is not None and now >= self._users_at:
             await self._refresh(now)
-        if any(moment is not None and now >= moment for moment in (self._fetch_at, self._retry_at)):
+        if self._fetch_is_due(now):
             await self._fetch(now)
         for lane in [lane for lane, moment in self._again_at.items() if now >= moment]:
             self._send_again(lane, now)
@@ -174,7 +214,7 @@ class Runner:
         epoch = self.lease.epoch
         await self._store.outbox.fence(epoch)
         self._agenda.clear()
-        self._epoch = epoch
+        self._epoch, self._fetch_free = epoch, LONG_AGO
         self._fetch_at = self._retry_at = self._users_at = now
         self._again_at = dict.fromkeys(self._again_at, now)
         self._overtaken_at = now + OVERTAKEN
@@ -201,26 +241,44 @@ class Runner:
     async def _refresh(self, now: float) -> None:
         for handler in self._handlers.values():
             for lane, subject in await handler.refresh():
-                self._agenda.reassert(lane, (subject,))
-        self._users_at, self._users_read = None, now
+                self._agenda.reassert(lane, (subject,), changed=True)
+        took = self._clock.monotonic() - now
+        self._users_at, self._users_free = None, now + max(USERS_REST, AT_LEISURE * took)
+
+    def _fetch_is_due(self, now: float) -> bool:
+        if self._retry_at is not None and now >= self._retry_at:
+            return True
+        return self._fetch_at is not None and now >= max(self._fetch_at, self._fetch_free)
 
     async def _fetch(self, now: float) -> None:
-        """Take what is due into the agenda, page by page."""
-        more, self._fetch_at = True, None  # a wake that comes meanwhile sets it again
+        """Take what is due into the agenda, page by page. All that is known already is read again each time
+        (so that nothing depends on an order), hence no more than half of the time is spent on it."""
+        more, self._fetch_at, left = True, None, 0  # a wake that comes meanwhile sets it again
         while more:
-            seen_through, limit = set(self._recent), PAGE + self._agenda.in_hand
+            seen_through, limit = set(self._recent), PAGE + self._agenda.in_hand + left
             due = await self._store.outbox.due(self._clock.now(), self.lease.epoch, limit)
+            left = 0
             for item in due:
                 if not self._agenda.holds(item) and item.id not in self._recent:
-                    plan = await self._handlers[item.kind].plan(item)
-                    if not plan.lanes <= self._by_lane.keys():  # its first work for a destination
-                        self._arrange_lanes(self._clock.monotonic())
-                    self._act(self._agenda.add(item, plan, self._clock.monotonic()), self.lease.epoch)
+                    left += await self._take(item)
             self._recent -= seen_through
+            self._start()
             more = len(due) == limit
         self._away = False
+        self._fetch_free = 2 * self._clock.monotonic() - now
         if self._retry_at is not None and now >= self._retry_at:
             self._retry_at = await self._next_due()
+
+    async def _take(self, item: OutboxItem) -> bool:
+        """Whether it had to be left in the store: for want of room, or because nobody here does such work."""
+        if (handler := self._handlers.get(item.kind)) is None:
+            return True
+        plan = await handler.plan(item)
+        if not plan.lanes <= self._by_lane.keys():  # its first work for a destination
+            self._arrange_lanes(self._clock.monotonic())
+        steps = self._agenda.add(item, plan, self._clock.monotonic())
+        self._act(steps, self.lease.epoch)
+        return not steps and not self._agenda.holds(item)
 
     async def _next_due(self) -> float | None:
         moment = await self._store.outbox.next_due()
@@ -281,6 +339,8 @@ class Runner:
         steps = self._agenda.finished(job, outcome, self._clock.monotonic())
         await asyncio.gather(*self._act(steps, epoch))
         self._agenda.landed(job)
+        if self._agenda.hungry:
+            self._agenda.hungry, self._fetch_at = False, self._clock.monotonic()
         self._bell.set()
 
     def _act(self, steps: Iterable[Step], epoch: int) -> list[asyncio.Task[None]]:
@@ -296,8 +356,8 @@ class Runner:
 
     def _patient(self, step: Done | Postpone) -> Done | Postpone:
         """Work that failed for five days is given up."""
-        if isinstance(step, Postpone) and self._clock.now() - step.item.created >= PATIENCE:
-            return Done(step.item, f"given up: {step.why}")
+        if isinstance(step, Postpone) and given_up(step.item.created, self._clock.now(), step.item.attempts):
+            return Done(step.item, f"{GIVEN_UP}{step.why}")
         return step
 
     async def _record(self, step: Done | Postpone, epoch: int) -> None:
@@ -323,6 +383,8 @@ class Runner:
         if isinstance(step, Done):
             await self._store.outbox.done(item, step.result, epoch)
             log.info("outbox item done", **about, result=step.result)
+            if step.result.startswith(GIVEN_UP) and self._on_giving_up:
+                self._spawn(self._on_giving_up(item, step.result.removeprefix(GIVEN_UP)))
         elif self.lease.valid(self._clock.monotonic()):
             until = self._clock.now() + step.delay
             await self._store.outbox.postpone(item, until, step.why)

@@ -8,7 +8,7 @@ Being killed at any moment is fine: what was not recorded as done is done again 
 import asyncio
 import random
 import sys
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,12 +17,18 @@ import structlog
 from sip.requests import RequestClient, run_with_engine
 from sip.settings import EngineSettings
 from store.api import Store
-from store.model import Work
+from store.errors import StoreError
+from store.model import OutboxItem, Work
 from store.postgres import PostgresStore
+from voicemail import control
+from voicemail.cluster.alarm_kinds import BY_NAME
+from voicemail.cluster.alarms import Alarm, State
+from voicemail.cluster.watch import notice, tell
 from voicemail.config import Config, load
 from voicemail.log import configure
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.aging import Ager
+from voicemail.primary.answers import Answers, socket_of
 from voicemail.primary.clock import Clock, SystemClock
 from voicemail.primary.feed import News, read
 from voicemail.primary.handler import Handler
@@ -64,7 +70,7 @@ class Duty:
     def __init__(self, store: Store, sender: Sender, config: Config, clock: Clock) -> None:
         zone = datetime.now().astimezone().tzinfo
         assert zone is not None
-        self._clock = clock
+        self._store, self._config, self._clock = store, config, clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
         postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
         mailer = Mailer(config.node.name, config.mail.timeout, Dns())
@@ -76,7 +82,9 @@ class Duty:
             Work.POST: post,
             Work.REPORT: post,
         }
-        self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
+        agenda = Agenda(random.random)
+        self.runner = Runner(store, handlers, agenda, clock, Lease(), self._given_up)
+        self.answers = Answers(store, agenda, self.runner, self.notifier, clock)
         self.ager = Ager(store, clock, self._epoch, self._permit)
 
     def _epoch(self) -> int | None:
@@ -86,6 +94,19 @@ class Duty:
     def _permit(self) -> None:
         if self._epoch() is None:
             raise NotPrimary("the lease is over")
+
+    async def _given_up(self, item: OutboxItem, why: str) -> None:
+        """Whoever waited for it learns it from the administrator. An alarm that nobody could be told of is
+        not told by another one."""
+        what = f"{item.kind.value} {item.id} of {item.created:%Y-%m-%d %H:%M} UTC: {why}"
+        alarm = Alarm(BY_NAME["work_given_up"], State.HAPPENED, what, self._clock.now().timestamp())
+        tell(alarm)
+        to = self._config.alarm.mail_to
+        if to and item.kind is not Work.ALARM:
+            try:
+                await self._store.outbox.alarm(notice(alarm, self._config.node.name, to), datetime.now(UTC))
+            except StoreError as error:
+                log.warning("the administrator cannot be mailed", why=str(error))
 
     def hear(self, news: News) -> None:
         """Take one line of the supervisor."""
@@ -114,6 +135,7 @@ async def listen(stream: asyncio.StreamReader, duty: Duty) -> None:
 async def work(store: Store, sender: Sender, config: Config, stream: asyncio.StreamReader) -> None:
     """Do the Primary's work as the lines of `stream` allow, until it ends."""
     duty = Duty(store, sender, config, SystemClock())
+    questions = await answering(config, duty)
     running = asyncio.create_task(duty.runner.run())
     listening = asyncio.create_task(listen(stream, duty))
     aging = asyncio.create_task(duty.ager.run())
@@ -122,10 +144,23 @@ async def work(store: Store, sender: Sender, config: Config, stream: asyncio.Str
         for task in ended:
             task.result()
     finally:
+        if questions:
+            questions.close()
         running.cancel()
         listening.cancel()
         aging.cancel()
         await asyncio.gather(running, listening, aging, return_exceptions=True)
+
+
+async def answering(config: Config, duty: Duty) -> asyncio.Server | None:
+    """Answer what the supervisor asks. Without that the work is done all the same."""
+    path = socket_of(config)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return await control.serve_at(path, duty.answers.answer)
+    except OSError as error:
+        log.error("questions cannot be answered", path=str(path), why=str(error))
+        return None
 
 
 async def lines_of(pipe: BinaryIO) -> asyncio.StreamReader:

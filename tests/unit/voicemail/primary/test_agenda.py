@@ -168,7 +168,7 @@ def test_a_destination_that_answers_others_keeps_its_lane_when_packets_are_lost(
     finish(work, answered, SENT, 1)
     assert ends(finish(work, lost, SILENT, 2)) == [("Postpone", 2)]
     finish(work, routine, SILENT, 2)
-    assert [job.subject for job in work.ready(2)] == ["1003"], "what is repeated at leisure is tried again"
+    assert [job.subject for job in work.ready(2)] == ["1002", "1003"], "at once: it was a packet, perhaps"
     work.add(item(3), plan("1004", "pbx"), 5)
     (job,) = work.ready(5)
     finish(work, job, SILENT, 7)
@@ -297,10 +297,20 @@ def test_a_destination_that_is_gone_is_owed_nothing() -> None:
     assert finish(work, peer, SILENT, 0) == []
 
 
-def test_a_lane_with_no_room_postpones_and_lets_others_pass() -> None:
-    work = agenda("slow", limit=1, room=2, lamps=False)
-    steps = [step for n in range(5) for step in work.add(item(n), plan(f"m{n}", "slow"), 0)]
-    assert ends(steps) == [("Postpone", 2), ("Postpone", 3), ("Postpone", 4)]
+def test_a_lane_with_no_room_leaves_work_in_the_store_until_it_has_room_and_lets_others_pass() -> None:
+    work = agenda("slow", "quick", limit=1, room=2, lamps=False)
+    assert not [step for n in range(5) for step in work.add(item(n), plan(f"m{n}", "slow"), 0)]
+    assert [work.holds(item(n)) for n in range(5)] == [True, True, False, False, False]
+    work.add(item(9), plan("m9", "slow", "quick"), 0)
+    slow, quick = work.ready(0)
+    assert finish(work, quick, SENT, 0) == [] and not work.holds(item(9)), "the store keeps it"
+    assert not work.hungry
+    finish(work, slow, SENT, 0)
+    assert work.hungry
+    work.add(item(9), plan("m9", "slow", "quick"), 0)
+    (slow,) = work.ready(0)
+    finish(work, slow, SENT, 0)
+    assert subjects(work.ready(0)) == [("slow", "m9")], "what was satisfied is not done twice"
 
 
 def test_when_the_lease_ends_nothing_new_starts_and_what_is_in_flight_still_reports() -> None:
@@ -356,3 +366,97 @@ def test_what_is_being_recorded_when_the_lease_ends_is_still_in_hand() -> None:
     assert ends(work.finished(job, SENT, 0)) == [("Done", 1)]
     work.clear()
     assert work.holds(item(1)), "or it would be fetched and sent again"
+
+
+# ---- lamps that are not taken
+
+
+def failed_lamp(work: Agenda, now: float, number: int = 1) -> list[Step]:
+    work.add(item(number), plan("1001", "pbx"), now)
+    (job,) = work.ready(now)
+    return finish(work, job, FAILED, now)
+
+
+def test_a_lamp_that_is_refused_rests_and_comes_back_by_itself() -> None:
+    work = agenda("pbx")
+    assert ends(failed_lamp(work, 0)) == [("Postpone", 1)]
+    trouble = work.troubles.all["pbx", "1001"]
+    assert (trouble.since, trouble.tries, trouble.why, trouble.again) == (0, 1, "answered 404", 5)
+    moments, now = [], 0.0
+    for _ in range(12):
+        now = work.wake_at(now) or 0
+        moments.append(now)
+        (job,) = work.ready(now)
+        assert job.items == ()
+        finish(work, job, FAILED, now)
+    gaps = [later - sooner for sooner, later in zip(moments, moments[1:], strict=False)]
+    assert gaps == [10, 20, 40, 80, 160, 320, 640, 1280, 2560, 2700, 2700]
+    (job,) = work.ready(work.wake_at(now) or 0)
+    finish(work, job, SENT, now + 2700)
+    assert not work.troubles.all and work.wake_at(now + 2700) is None
+
+
+def test_whatever_asks_for_a_lamp_that_rests_waits_as_long() -> None:
+    work = agenda("pbx")
+    failed_lamp(work, 0)
+    (step,) = work.add(item(2), plan("1001", "pbx"), 1)
+    assert isinstance(step, Postpone) and step.delay == timedelta(seconds=4) and "404" in step.why
+    work.reassert("pbx", ["1001", "1002"])
+    assert subjects(work.ready(1)) == [("pbx", "1002")], "the others are not kept back"
+
+
+def test_a_lamp_that_rests_is_tried_at_once_when_its_destination_is_hurried() -> None:
+    work = agenda("pbx")
+    failed_lamp(work, 0)
+    work.hurry("pbx", 1)
+    assert subjects(work.ready(1)) == [("pbx", "1001")]
+
+
+def test_what_is_known_of_lamps_is_forgotten_when_their_destination_was_restarted() -> None:
+    work = agenda("pbx")
+    failed_lamp(work, 0)
+    work.add(item(2), plan("1002", "pbx"), 10)
+    job, again = work.ready(10)
+    finish(work, job, SILENT, 20)
+    finish(work, again, SILENT, 20)
+    work.hurry("pbx", 21)
+    (probe,) = work.ready(21)
+    assert finish(work, probe, SENT, 21) == [Recovered("pbx")] and not work.troubles.all
+    assert work.lanes["pbx"].trouble is None
+
+
+def test_a_closed_lane_says_since_when_and_why() -> None:
+    work, now = agenda("pbx"), 0.0
+    work.reassert("pbx", ["1001"])
+    for _ in range(3):
+        (probe,) = work.ready(now)
+        finish(work, probe, SILENT, now)
+        now = work.wake_at(now) or 0
+    trouble = work.lanes["pbx"].trouble
+    assert trouble and (trouble.since, trouble.tries, trouble.why, trouble.again) == (0, 3, "no answer", 35)
+
+
+def test_lamps_that_changed_go_before_those_that_are_only_repeated() -> None:
+    work = agenda("pbx", limit=1)
+    work.reassert("pbx", ["1001", "1002", "1003"])
+    work.reassert("pbx", ["1003", "1004"], changed=True)
+    seen = []
+    for number in range(4):
+        (job,) = work.ready(number)
+        finish(work, job, SENT, number)
+        seen.append(job.subject)
+    assert seen == ["1003", "1004", "1001", "1002"]
+
+
+def test_an_item_with_several_lamps_on_one_trunk_is_done_when_all_are() -> None:
+    work = agenda("pbx", limit=5)
+    several = Plan("1001", frozenset({"pbx"}), more=frozenset({("pbx", "2001"), ("gone", "3001")}))
+    work.add(item(1), several, 0)
+    one, two = work.ready(0)
+    assert {one.subject, two.subject} == {"1001", "2001"}
+    assert finish(work, one, SENT, 0) == []
+    assert ends(finish(work, two, FAILED, 0)) == [("Postpone", 1)]
+    work.forget(item(1), ended=False)
+    work.add(item(1, attempts=1), several, 10)
+    jobs = [job for job in work.ready(10) if job.items]
+    assert [job.subject for job in jobs] == [two.subject]

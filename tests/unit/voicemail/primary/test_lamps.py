@@ -1,12 +1,13 @@
-from dataclasses import replace
-from uuid import UUID
+from typing import get_args
 
-from sip.mwi import Summary, parse
+import pytest
+
+from sip.mwi import BODIES, Summary, parse
 from sip.requests import Answer
-from store.model import Counts, User
+from store.model import Counts
 from voicemail.config import Trunk
 from voicemail.primary.agenda import Verdict
-from voicemail.primary.lamps import Lamp, Senders, changed, lanes_of, notify, publish
+from voicemail.primary.lamps import Senders, notify, publish
 from voicemail.primary.notifier import outcome
 
 WE = Senders("192.0.2.11:5060", "sip:5000@192.0.2.11:5060")
@@ -17,14 +18,6 @@ PBX = Trunk(
     lamp_headers={"X-VM-Mailbox": "{extension}"},
     lamp_body_account="sip:{extension}@192.0.2.5",
 )
-ANNA = User(UUID(int=1), "1001", name="Anna")
-BEN = User(UUID(int=2), "1002", name="Ben", lamps=("other",))
-TRUNKS = {"trunk pbx": PBX}
-EDGES = {"edge 192.0.2.11:5060": "192.0.2.11:5060"}
-
-
-def users(*those: User) -> dict[UUID, User]:
-    return {user.id: user for user in those}
 
 
 def test_a_notify_goes_through_our_edge_to_the_uri_of_the_template() -> None:
@@ -72,31 +65,18 @@ def test_a_publication_that_replaces_another_names_it() -> None:
     assert "SIP-If-Match" not in dict(publish("h:5060", "1001", Counts(), "", WE).headers)
 
 
-def test_a_lamp_is_on_every_edge_and_on_the_trunks_the_user_names() -> None:
-    assert lanes_of(ANNA, TRUNKS, EDGES) == {"trunk pbx", "edge 192.0.2.11:5060"}
-    assert lanes_of(BEN, TRUNKS, EDGES) == {"edge 192.0.2.11:5060"}
-    assert "trunk pbx" in lanes_of(replace(BEN, lamps=("other", "pbx")), TRUNKS, EDGES)
+@pytest.mark.parametrize("name", BODIES)
+def test_each_body_has_the_counts_and_can_be_read(name: str) -> None:
+    trunk = PBX.model_copy(update={"lamp_body": name})
+    body = notify(trunk, "1001", Counts(2, 1, 1, 0), WE).body
+    assert "Voice-Message: 2/1" in body and ("(1/0)" in body) is ("full" in name)
+    assert ("\r\n" in body) is not name.endswith("lf")
+    read = parse(body)
+    assert (read.new, read.old, read.account) == (2, 1, "sip:1001@192.0.2.5")
 
 
-def test_users_who_stay_as_they_were_need_nothing() -> None:
-    renamed = replace(ANNA, name="Anne", mail="anne@example.com")
-    assert changed(users(ANNA, BEN), users(renamed, BEN)) == frozenset()
-
-
-def test_whoever_comes_goes_or_moves_has_the_old_and_the_new_lamp_set() -> None:
-    moved = replace(ANNA, extension="1009")
-    assert {lamp for lamp, _ in changed(users(ANNA), users(moved))} == {
-        Lamp(ANNA.id, "1001"),
-        Lamp(ANNA.id, "1009"),
-    }
-    assert changed({}, users(ANNA)) == {(Lamp(ANNA.id, "1001"), ANNA)}
-    assert changed(users(ANNA), {}) == {(Lamp(ANNA.id, "1001"), ANNA)}
-
-
-def test_a_trunk_taken_from_a_user_is_among_those_to_be_told() -> None:
-    less = replace(ANNA, lamps=("none",))
-    told = {lane for _, user in changed(users(ANNA), users(less)) for lane in lanes_of(user, TRUNKS, EDGES)}
-    assert "trunk pbx" in told
+def test_the_configuration_knows_every_body_and_no_other() -> None:
+    assert set(get_args(Trunk.model_fields["lamp_body"].annotation)) == set(BODIES)
 
 
 def test_what_answers_mean() -> None:
