@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta, tzinfo
 from fnmatch import fnmatchcase
-from uuid import uuid5
+from uuid import UUID, uuid5
 
 from store.model import Message, MessageKind, NewWork, User
 from voicemail.policy.model import (
@@ -33,6 +33,8 @@ KINDS = {
     Event.MISSED: (DeviceKind.MISSED,),
     Event.SUMMARY: (DeviceKind.SUMMARY,),
 }
+LATEST = 4 * 3600.0
+"""Seconds after its time that a summary is written at most."""
 MAILS = (DeviceKind.MAIL, DeviceKind.MISSED, DeviceKind.SUMMARY)
 PLAIN = Device(kind=DeviceKind.MAIL, enabled=True)
 """What a user's mail address is without any setting."""
@@ -124,11 +126,8 @@ def opens(profile: Profile, device: Device, moment: datetime) -> datetime | None
     return next_active(schedule, holidays, moment.astimezone(profile.zone))
 
 
-def waits(profile: Profile, note: Note, now: datetime) -> NewWork | None:
-    """The row that goes on when the schedule opens; None where it is open, or never is."""
-    opening = opens(profile, profile.devices[note.device], now)
-    if opening is None or opening <= now:
-        return None
+def waiting(profile: Profile, note: Note, opening: datetime) -> NewWork:
+    """The row that goes on when the schedule of the device opens."""
     return replace(note, waits=note.waits + 1).work(profile.user.id, opening)
 
 
@@ -142,14 +141,18 @@ def repeated(profile: Profile, note: Note, now: datetime) -> NewWork | None:
     return _row(profile, again, now + timedelta(minutes=device.repeat_minutes), now)
 
 
-def after_failure(profile: Profile, note: Note, how: Failure, now: datetime) -> NewWork | None:
-    """The row that follows: another call to a telephone, or the next device; None: that was all."""
+def after_failure(
+    profile: Profile, note: Note, how: Failure, now: datetime, *, final: bool = False
+) -> NewWork | None:
+    """The row that follows: another call to a telephone (not if `final`), or the next device; None: that
+    was all."""
     device = profile.devices[note.device]
-    if device.kind is DeviceKind.PHONE and note.tries.count(how) < retries(device, how):
+    if device.kind is DeviceKind.PHONE and not final and note.tries.count(how) < retries(device, how):
         later = now + timedelta(minutes=device.retry_minutes)
         return _row(profile, replace(note, tries=(*note.tries, how), waits=0), later, now)
     following, done = device.on_failure, (*note.chain, note.device)
-    if following in done or not (other := profile.devices.get(following)) or not other.enabled:
+    other = profile.devices.get(following)
+    if following in done or not other or not other.enabled or other.kind not in KINDS.get(note.event, ()):
         return None
     return _row(profile, note.at(following, tries=(), waits=0, chain=done), now, now)
 
@@ -172,15 +175,16 @@ def _row(profile: Profile, note: Note, moment: datetime, now: datetime) -> NewWo
 
 
 def summary_due(device: Device, zone: tzinfo, now: datetime) -> str:
-    """The day (local, ISO 8601) for which a summary is to be written now; "" when none is. One that was
-    missed, as both nodes were down, is written later on the same day."""
+    """The day (local, ISO 8601) for which a summary is to be written now; "" when none is. One that could
+    not be written in time, as no node was there, is written up to four hours later on the same day."""
     local = now.astimezone(zone)
-    due = device.enabled and device.kind is DeviceKind.SUMMARY and local.time() >= device.at
+    late = (local - datetime.combine(local.date(), device.at, zone)).total_seconds()
+    due = device.enabled and device.kind is DeviceKind.SUMMARY and 0 <= late < LATEST
     return local.date().isoformat() if due else ""
 
 
 def day_summary(
-    user: User, name: str, day: str, new: Sequence[Message], old: int, shown: int = 50
+    user: UUID, name: str, day: str, new: Sequence[Message], old: int, shown: int = 50
 ) -> NewWork:
     """The piece of work that tells what is new in a mailbox. What it will say is written down now, so
     that a repeat says the same."""
@@ -196,4 +200,4 @@ def day_summary(
         for message in new[:shown]
     ]
     facts = {"day": day, "new": len(new), "old": old, "messages": lines}
-    return Note(Event.SUMMARY, uuid5(user.id, f"summary/{day}"), name, facts=facts).work(user.id)
+    return Note(Event.SUMMARY, uuid5(user, f"summary/{day}"), name, facts=facts).work(user)

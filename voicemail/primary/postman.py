@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import tzinfo
 from email.message import EmailMessage
 from pathlib import Path
@@ -16,11 +17,12 @@ from store.model import Folder, Mark, Message, OutboxItem, User, Work
 from voicemail.config import Mail
 from voicemail.policy.book import OPTIONS, parsed
 from voicemail.policy.model import MAIL_DEVICE, AfterMail, Attachment, Device, UserOptions
+from voicemail.policy.note import Event, Note
 from voicemail.primary.agenda import STORE_REST, Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.alarm_mail import alarm_mail
 from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lease import Permit
-from voicemail.primary.mail import Look, NoAddress, notification
+from voicemail.primary.mail import PLAIN, Look, NoAddress, missed_call, notification, summary, trial
 
 log = structlog.get_logger()
 
@@ -69,9 +71,11 @@ class SmartHost:
 class Postman:
     """The handler of mails: notifications and alarms. `zone` is that of the times shown."""
 
-    def __init__(self, store: Store, settings: Mail, host: MailHost, zone: tzinfo, link: str = "") -> None:
+    def __init__(
+        self, store: Store, settings: Mail, host: MailHost, zone: tzinfo, look: Look = PLAIN
+    ) -> None:
         self._store, self._settings, self._host, self._zone = store, settings, host, zone
-        self._link = link
+        self._look = look
         self._writing = asyncio.Semaphore(WRITTEN_AT_ONCE)
         self.lane = f"mail {settings.host}:{settings.port}" if settings.host else ""
         """"" without a host: nothing is sent."""
@@ -120,7 +124,26 @@ class Postman:
 
     def _plain(self, user: User) -> Look:
         form = Attachment.WAV if user.attach else Attachment.NONE
-        return Look(form=form, link=self._link)
+        return replace(self._look, form=form)
+
+    async def event(
+        self, user: User, note: Note, item: OutboxItem, look: Look, zone: tzinfo, permit: Permit
+    ) -> Outcome:
+        """Send the mail that tells of what is no message. Raises NoAddress, NotPrimary."""
+        try:
+            mail = self._of_event(user, note, item, look, zone)
+        except (ValueError, KeyError, TypeError) as error:
+            log.error("ALARM event cannot be told", item=str(item.id), why=repr(error))
+            return Outcome(Verdict.REFUSED, f"its facts make no sense: {error!r}")
+        return await self.hand(mail, permit)
+
+    def _of_event(self, user: User, note: Note, item: OutboxItem, look: Look, zone: tzinfo) -> EmailMessage:
+        match note.event:
+            case Event.MISSED:
+                return missed_call(user, note.facts, self._settings, item, zone, look)
+            case Event.SUMMARY:
+                return summary(user, note.facts, self._settings, item, zone, look)
+        return trial(user, self._settings, item, look)
 
     async def hand(self, mail: EmailMessage, permit: Permit) -> Outcome:
         """Give a mail to the host. Raises NotPrimary."""

@@ -8,7 +8,7 @@ Being killed at any moment is fine: what was not recorded as done is done again 
 import asyncio
 import random
 import sys
-from datetime import datetime
+from datetime import datetime, tzinfo
 from pathlib import Path
 from typing import BinaryIO
 
@@ -23,14 +23,22 @@ from voicemail.config import Config, load
 from voicemail.log import configure
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.aging import Ager
+from voicemail.primary.announcer import Announcer
+from voicemail.primary.calls import CallBook
 from voicemail.primary.clock import Clock, SystemClock
+from voicemail.primary.dialler import Workers
 from voicemail.primary.feed import News, read
 from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
 from voicemail.primary.lease import Lease, NotPrimary
+from voicemail.primary.mail import Look
 from voicemail.primary.notifier import Notifier, Sender
 from voicemail.primary.postman import Postman, SmartHost
+from voicemail.primary.profiles import Profiles
 from voicemail.primary.runner import Runner
+from voicemail.primary.summaries import Summaries
+from voicemail.primary.templates import Templates
+from voicemail.primary.webhook import Https
 from voicemail.secrets import NodeFiles, app_conninfo
 
 REQUEST_PORT = 30
@@ -50,6 +58,15 @@ def senders(config: Config) -> Senders:
     return Senders(edge, f"sip:{config.sip.pilot}@{config.sip.domain or edge}")
 
 
+def announcer_of(store: Store, config: Config, clock: Clock, profiles: Profiles, zone: tzinfo) -> Announcer:
+    """What tells users of messages, as the configuration says."""
+    own = Path(config.notify.templates) if config.notify.templates else None
+    look = Look(link=config.notify.link, templates=Templates(own))
+    postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone, look)
+    calls = CallBook(store, config.notify.calls_per_hour)
+    return Announcer(store, postman, Https(), Workers(config), profiles, calls, clock, look)
+
+
 class Duty:
     """The runner and its handlers, and what the supervisor's news mean to them."""
 
@@ -58,10 +75,17 @@ class Duty:
         assert zone is not None
         self._clock = clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
-        postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
-        handlers: dict[Work, Handler] = {Work.LAMP: self.notifier, Work.MAIL: postman, Work.ALARM: postman}
+        profiles = Profiles(store, zone, clock.monotonic)
+        announcer = announcer_of(store, config, clock, profiles, zone)
+        handlers: dict[Work, Handler] = {
+            Work.LAMP: self.notifier,
+            Work.MAIL: announcer,
+            Work.NOTIFY: announcer,
+            Work.ALARM: announcer,
+        }
         self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
         self.ager = Ager(store, clock, self._epoch, self._permit)
+        self.summaries = Summaries(store, profiles, clock, self._epoch, self._permit)
 
     def _epoch(self) -> int | None:
         lease = self.runner.lease
@@ -100,16 +124,15 @@ async def work(store: Store, sender: Sender, config: Config, stream: asyncio.Str
     duty = Duty(store, sender, config, SystemClock())
     running = asyncio.create_task(duty.runner.run())
     listening = asyncio.create_task(listen(stream, duty))
-    aging = asyncio.create_task(duty.ager.run())
+    beside = [asyncio.create_task(each.run()) for each in (duty.ager, duty.summaries)]
     try:
         ended, _ = await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
             task.result()
     finally:
-        running.cancel()
-        listening.cancel()
-        aging.cancel()
-        await asyncio.gather(running, listening, aging, return_exceptions=True)
+        for task in (running, listening, *beside):
+            task.cancel()
+        await asyncio.gather(running, listening, *beside, return_exceptions=True)
 
 
 async def lines_of(pipe: BinaryIO) -> asyncio.StreamReader:
