@@ -158,7 +158,7 @@ class Pilot:
     async def handle(self, call: Call) -> None:
         """Run one call from INVITE to BYE. Raises nothing but cancellation."""
         try:
-            with self._desk() as desk:
+            with self.desk() as desk:
                 await self._converse(desk, call)
         except HungUp:
             log.info("call over: the caller hung up")
@@ -176,7 +176,8 @@ class Pilot:
         await _hang_up(call)
 
     @contextmanager
-    def _desk(self) -> Iterator[Desk]:
+    def desk(self) -> Iterator[Desk]:
+        """What one call has at hand."""
         sounds = Sounds(self._settings.folder)
         try:
             settings = self._settings
