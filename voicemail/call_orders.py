@@ -105,4 +105,4 @@ async def ask(path: Path, order: Order, patience: float) -> Report:
             finally:
                 writer.close()
     except (OSError, ValueError) as error:
-        raise NoWorker(f"{path.name}: {error or 'no answer in time'}") from None
+        raise NoWorker(f"{path.name}: {str(error) or 'no answer in time'}") from None

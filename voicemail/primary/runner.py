@@ -217,8 +217,15 @@ class Runner:
             self._recent -= seen_through
             more = len(due) == limit
         self._away = False
-        if self._retry_at is not None and now >= self._retry_at:
-            self._retry_at = await self._next_due()
+        await self._look_ahead(now)
+
+    async def _look_ahead(self, now: float) -> None:
+        """When the next look is needed: also for work that was written to be done later."""
+        before, coming = self._retry_at, await self._next_due()
+        if self._retry_at == before and (before is None or now >= before):
+            self._retry_at = coming
+        elif coming is not None:
+            self._retry_at = coming if self._retry_at is None else min(self._retry_at, coming)
 
     async def _next_due(self) -> float | None:
         moment = await self._store.outbox.next_due()
