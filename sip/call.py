@@ -5,7 +5,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from sip.invite import Invite
 
@@ -108,6 +108,27 @@ class Call(Protocol):
 
 Handler = Callable[[Call], Awaitable[None]]
 """Runs one call from INVITE to BYE, in the worker's asyncio thread."""
+
+Talk = Callable[[Call], Awaitable[None]]
+"""A conversation with somebody whom we have called."""
+
+
+class Dial(Protocol):
+    """How a handler calls somebody."""
+
+    async def __call__(self, target: str, seconds: float, talk: Talk, *, trunk: bool) -> Transferred:
+        """Ring `target` (a sip URI) for so long. DONE when it was answered; `talk` has run then, and the
+        call is over. A phone that has registered here is called by its number; only with `trunk` may the
+        URI lead elsewhere. Raises EngineError when there is no port to spare, HungUp from `talk`."""
+
+
+@runtime_checkable
+class CallsOut(Protocol):
+    """A handler that makes calls, too."""
+
+    def may_dial(self, dial: Dial) -> None:
+        """Told once, before the first call comes."""
+
 
 Session = Callable[[int], AbstractAsyncContextManager[Handler]]
 """Opens what a worker needs (database, spool) for slot n and gives the handler of its calls."""

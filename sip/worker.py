@@ -10,21 +10,24 @@ from typing import Any, NoReturn
 import structlog
 
 from sip.board import Board, State, started_now
-from sip.call import Handler, HungUp, Session
+from sip.call import CallsOut, Handler, HungUp, Session, Talk, Transferred
 from sip.endpoint import Engine
 from sip.enginecall import EngineCall
 from sip.errors import EngineError
 from sip.hosting import run_engine
 from sip.line import Line
+from sip.outgoing import OutCall
 from sip.parse import parse_invite, parse_uri
 from sip.pjcall import PjCall
 from sip.settings import PoolSettings
-from sip.transfer import Leg, way_out
+from sip.transfer import Leg, Out, way_out
 
 log = structlog.get_logger()
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 2.0
 """Seconds between two tries to open a session."""
+SPARED = 2
+"""Ports that stay free for callers when we call somebody."""
 LAST_WORDS = 2.0
 """Seconds that handlers have after their calls were ended by us, to put recordings away."""
 
@@ -50,6 +53,7 @@ class Worker:
         self.calls: dict[int, Line] = {}
         self.tasks: set[asyncio.Task[None]] = set()
         self.handler: Handler | None = None
+        self.calls_out = 0
         self.draining, self.at_once = asyncio.Event(), asyncio.Event()
 
     async def serve(self, engine: Engine) -> None:
@@ -61,6 +65,8 @@ class Worker:
         async with AsyncExitStack() as stack:
             self.handler = await self.opened(stack)
             if self.handler:
+                if isinstance(self.handler, CallsOut):
+                    self.handler.may_dial(self.call_out)
                 self.show(state=State.READY)
                 await self.draining.wait()
             self.show(state=State.DRAINING)
@@ -140,7 +146,38 @@ class Worker:
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    async def dial(self, leg: Leg, target: str, caller: str) -> None:
+    async def call_out(self, target: str, seconds: float, talk: Talk, *, trunk: bool) -> Transferred:
+        """A `sip.call.Dial`. Callers come first: there is one such call at a time, and ports stay free."""
+        most = max(1, self.settings.engine.max_calls - SPARED)
+        if self.draining.is_set() or len(self.calls) >= most or self.calls_out:
+            raise EngineError("no port to spare")
+        task = asyncio.current_task()
+        assert task
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+        self.calls_out += 1
+        try:
+            return await self.rung(target, seconds, talk, trunk)
+        finally:
+            self.calls_out -= 1
+
+    async def rung(self, target: str, seconds: float, talk: Talk, trunk: bool) -> Transferred:
+        home = parse_uri(self.engine.identity).host
+        to = parse_uri(target)
+        out = Out(to.host if trunk else home, trunk, self.dial, "", home)
+        call = OutCall(self.engine, to.user, self.settings.prompts, out)
+        await self.dial(call, target, "")
+        log.info("call made", to=to.user, trunk=trunk)
+        try:
+            done = await call.answered(seconds)
+            log.info("call made ends" if done is not Transferred.DONE else "call is answered", code=call.code)
+            if done is Transferred.DONE:
+                await talk(call)
+            return done
+        finally:
+            await asyncio.shield(call.hang_up())
+
+    async def dial(self, leg: Leg | OutCall, target: str, caller: str) -> None:
         """A call for a caller of ours. It takes one of our ports: EngineError when there is none."""
 
         def dialled(engine: Engine) -> None:

@@ -188,6 +188,29 @@ class Smtp(Section):
         return self
 
 
+def _link(text: str) -> str:
+    """It stands in mails, so it must be nothing else."""
+    if text and not re.fullmatch(r"https?://[!-~]{1,500}", text):
+        raise ValueError("not an http(s) address")
+    return text
+
+
+def _calls(text: str) -> str:
+    """A URI with a place for the number."""
+    if text and not re.fullmatch(r"sips?:\{number\}@[A-Za-z0-9.:\[\]-]+(;[a-z]+=[A-Za-z0-9.-]+)*", text):
+        raise ValueError("not a URI such as sip:{number}@192.0.2.5")
+    return text
+
+
+class Notify(Section):
+    """How users are told of messages."""
+
+    link: Annotated[str, AfterValidator(_link)] = ""
+    templates: str = ""
+    call_uri: Annotated[str, AfterValidator(_calls)] = ""
+    calls_per_hour: int = Field(10, ge=0)
+
+
 class Alarm(Section):
     mail_to: str = ""
 
@@ -219,6 +242,7 @@ class Config(Section):
     store: Store = Store()
     mail: Mail = Mail()
     smtp: Smtp = Smtp()
+    notify: Notify = Notify()
     alarm: Alarm = Alarm()
     metrics: Metrics = Metrics()
     recording: Recording = Recording()
@@ -309,6 +333,14 @@ connections_per_source = 20
 mails_per_minute_per_source = 120
 mails_per_hour_per_mailbox = 60   # to each mailbox
 timeout = 60.0                    # seconds without a line
+
+[notify]
+link = ""                         # in mails, where a message can be played:
+                                  # "https://vm.example.com/message/{id}"; "" for nowhere
+templates = ""                    # a folder with templates of your own for mails; "" for none
+call_uri = ""                     # where numbers are called, "sip:{number}@192.0.2.5"; "" calls
+                                  # phones that have registered here only
+calls_per_hour = 10               # to one user, to tell of messages
 
 [alarm]
 mail_to = ""                      # the administrator's mail address; "" sends none

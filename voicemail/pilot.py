@@ -25,6 +25,7 @@ from voicemail.conversation.host import Caller, Mailbox, Place, Reception, SignI
 from voicemail.conversation.switchboard import Switchboard
 from voicemail.delivery import Delivery
 from voicemail.greetings import Greetings
+from voicemail.missed import report
 from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.book import Policies
 from voicemail.policy.builtin import OPENING
@@ -157,9 +158,10 @@ class Pilot:
 
     async def handle(self, call: Call) -> None:
         """Run one call from INVITE to BYE. Raises nothing but cancellation."""
+        missed: list[User] = []
         try:
-            with self._desk() as desk:
-                await self._converse(desk, call)
+            with self.desk() as desk:
+                await self._converse(desk, call, missed)
         except HungUp:
             log.info("call over: the caller hung up")
         except Unavailable as error:
@@ -174,9 +176,12 @@ class Pilot:
         else:
             log.info("call over: all was said")
         await _hang_up(call)
+        for user in missed:
+            await report(self._store, user, call.invite, self._now())
 
     @contextmanager
-    def _desk(self) -> Iterator[Desk]:
+    def desk(self) -> Iterator[Desk]:
+        """What one call has at hand."""
         sounds = Sounds(self._settings.folder)
         try:
             settings = self._settings
@@ -192,8 +197,9 @@ class Pilot:
         finally:
             sounds.close()
 
-    async def _converse(self, desk: Desk, call: Call) -> None:
-        """What routing needs is looked up while it still rings, so that the caller hears no silence."""
+    async def _converse(self, desk: Desk, call: Call, missed: list[User]) -> None:
+        """What routing needs is looked up while it still rings, so that the caller hears no silence.
+        `missed` gets the user whose caller leaves no message."""
         invite, settings = call.invite, self._settings
         callers = (invite.identified, caller_of(invite))
         looked, book = await asyncio.gather(
@@ -206,7 +212,10 @@ class Pilot:
             OPENING
         )
         log.info("call routed", **told(place), because=where.because, database_away=looked.away)
-        await board.run(place)
+        try:
+            await board.run(place)
+        finally:
+            missed += filter(None, [board.missed])
 
     async def _book(self) -> Book:
         policies = self._policies

@@ -7,15 +7,16 @@ database to be there: a call is greeted and its message taken without.
 import asyncio
 import shutil
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
-from sip.call import Handler, Prompts, RecordLimits, Session
+from sip.call import Call, Dial, Handler, Prompts, RecordLimits, Session
 from sip.pool import run_pool
 from sip.settings import EngineSettings, PoolSettings
 from store.api import Store
@@ -23,6 +24,8 @@ from store.errors import StoreError
 from store.model import PinPolicy
 from store.postgres import PostgresStore
 from store.spool import Spool, orphans
+from voicemail.call_orders import path_of
+from voicemail.calling import Caller, taking_orders
 from voicemail.config import Config, load
 from voicemail.delivery import Delivery, Rules
 from voicemail.log import configure
@@ -130,9 +133,29 @@ def session_of(config: Config) -> Session:
                 for orphan in orphans(spool_root(config), range(config.sip.workers)):
                     await opened(stack, config, store, orphan)
             await met(store)
-            yield Pilot(store, delivery, settings, local_time).handle
+            pilot = Pilot(store, delivery, settings, local_time)
+            caller = caller_of(config, store, pilot)
+            await stack.enter_async_context(taking_orders(path_of(config, slot), caller.call))
+            yield Calls(pilot.handle, caller.may_dial)
 
     return session
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """The calls of a worker: those that come, and those that it makes."""
+
+    handle: Handler
+    may_dial: Callable[[Dial], None]
+
+    async def __call__(self, call: Call) -> None:
+        await self.handle(call)
+
+
+def caller_of(config: Config, store: Store, pilot: Pilot) -> Caller:
+    """Who calls users of this node."""
+    domain = config.sip.domain or config.node.address
+    return Caller(store, pilot.desk, config.notify.call_uri, domain)
 
 
 async def met(store: Store) -> None:

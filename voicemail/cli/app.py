@@ -2,7 +2,7 @@
 
 import typer
 
-from voicemail.cli import cluster, deploy, greeting, message, mwi, outbox, policy, quarantine, user
+from voicemail.cli import cluster, deploy, device, greeting, message, mwi, outbox, policy, quarantine, user
 from voicemail.cli.config import app as config_app
 from voicemail.cli.node import node
 
@@ -15,6 +15,7 @@ app = typer.Typer(
 app.add_typer(cluster.app, name="cluster", help="The two servers: make, join, show.")
 app.add_typer(user.app, name="user", help="People with a mailbox.")
 app.add_typer(greeting.app, name="greeting", help="What mailboxes and call handlers say.")
+app.add_typer(device.app, name="device", help="Where users are told of messages.")
 app.add_typer(message.app, name="message", help="Messages in mailboxes.")
 app.add_typer(mwi.app, name="mwi", help="Message lamps of PBXs and phones.")
 app.add_typer(outbox.app, name="outbox", help="What is left to be done outside: lamps, mails.")

@@ -3,6 +3,7 @@
 Everything after the tone happens inside the guard of a `Letter`: whoever hangs up sends what was said.
 """
 
+from collections.abc import Callable
 from enum import Enum, auto
 from uuid import UUID
 
@@ -63,10 +64,15 @@ def review_menu(box: Letterbox) -> Menu[Do]:
 
 
 async def leave_message(
-    desk: Desk, call: Call, box: Letterbox, *before: Sound, sender: UUID | None = None
+    desk: Desk,
+    call: Call,
+    box: Letterbox,
+    *before: Sound,
+    sender: UUID | None = None,
+    sent: Callable[[], None] = lambda: None,
 ) -> None:
     """Say `before`, record, offer the choices. Hanging up after the tone sends, as pressing # does.
-    `sender` is the user who certainly is calling.
+    `sender` is the user who certainly is calling; `sent` is called once there is a message.
 
     Raises HungUp when the caller has gone; what was recorded is then on its way."""
     if box.full:
@@ -77,14 +83,18 @@ async def leave_message(
         await call.play("cannot_record_now")
         return
     limits = RecordLimits(box.longest, desk.limits.silence, pause=PAUSE, warning="fifteen_seconds_left")
+    letter = Letter(desk, call, lambda: note(desk, call, box, sender), limits)
     try:
-        async with Letter(desk, call, lambda: note(desk, call, box, sender), limits) as letter:
+        async with letter:
             if await letter.first_recording(*before, "tone"):
                 await review(call, letter, review_menu(box))
     except OSError as error:
         log.error("spool cannot be used", why=str(error))
         await call.play("cannot_record_now")
         return
+    finally:
+        if letter.sent:
+            sent()
     await call.play(*letter.last_words)
 
 

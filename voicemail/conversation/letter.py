@@ -41,6 +41,8 @@ class Letter:
         """Whether the guard sends it: false for an author who wants unsent messages discarded."""
         self.ended_by = ""
         """How the latest recording ended."""
+        self.sent = False
+        """Whether it was sent, once the guard has been left."""
         self.stored = False
         """Whether the store holds it, once the guard has been left; else it waits in the spool."""
         self.last_words: tuple[Sound, ...] = ()
@@ -57,7 +59,7 @@ class Letter:
             return await self.cancel()
         if self._draft:
             self.stored = await self._desk.delivery.deliver(self._draft, complete=not self._cut_off)
-            self.last_words = ("message_sent",)
+            self.sent, self.last_words = True, ("message_sent",)
 
     @property
     def entry(self) -> SpoolEntry | None:

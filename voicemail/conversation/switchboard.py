@@ -62,6 +62,8 @@ class Switchboard:
         self._phonebook, self._greetings = phonebook, greetings
         self._within = AWAY if away else WITHIN
         self._chosen, self._spoken = "", DEFAULT
+        self.missed: User | None = None
+        """Whose greeting the caller has heard without leaving a message, or going on to anything else."""
 
     async def run(self, place: Place) -> None:
         """From place to place until the call is over. Raises HungUp, and Unavailable where a user needs the
@@ -113,12 +115,16 @@ class Switchboard:
         await self._call.answer()
         if place.transfer and host.transfer.enabled:
             return await self._first_through(host, place)
+        if isinstance(place, Mailbox):
+            self.missed = place.user
         first: tuple[Sound, ...] = ()
         for _ in range(WRONG):
             wish = await greet(self._call, host, *first)
             dialled = isinstance(wish, str)
             following = await (self._dialled(wish) if isinstance(wish, str) else self._follow(host, wish))
             if following:
+                if isinstance(wish, str) or wish.go not in (Go.TAKE_MESSAGE, Go.HANG_UP):
+                    self.missed = None
                 return following
             first = ("not_a_mailbox",) if dialled else host.error
         return BYE
@@ -181,8 +187,13 @@ class Switchboard:
         if host.box is None:
             return BYE
         sender = await self._sender()
-        await leave_message(self._desk, self._call, host.box, *host.before_tone, sender=sender)
+        await leave_message(
+            self._desk, self._call, host.box, *host.before_tone, sender=sender, sent=self._not_missed
+        )
         return await self.place_of(host.after_message) or BYE
+
+    def _not_missed(self) -> None:
+        self.missed = None
 
     async def _sender(self) -> UUID | None:
         """The user who certainly is calling, whose messages can then be answered."""

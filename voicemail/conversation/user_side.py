@@ -34,8 +34,12 @@ async def user_side(desk: Desk, call: Call, known: User | None, certain: bool) -
     only said. Raises HungUp, Unavailable."""
     user = await _recognised(desk, call, known) if known and certain else None
     user = user or await sign_in(desk, call, known)
-    if user is None:
-        return
+    if user is not None:
+        await signed_in(desk, call, user)
+
+
+async def signed_in(desk: Desk, call: Call, user: User) -> None:
+    """What a user hears from then on. Raises HungUp, Unavailable."""
     options = await desk.policies.current_options(user.id)
     desk = replace(desk.in_language(call, user.language), style=options.menu_style)
     if not await _is_set_up(desk, call, user, options):

@@ -10,7 +10,7 @@ from store.api import Store
 from store.model import User
 from voicemail.policy.book import OPTIONS, parsed
 from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.model import KINDS, Policy, UserOptions
+from voicemail.policy.model import KINDS, Device, Policy, UserOptions
 
 P = TypeVar("P", bound=Policy)
 ALTERNATE = "alternate_extension"
@@ -25,6 +25,7 @@ class House:
     users: Mapping[str, User] = field(default_factory=dict)
     alternates: Mapping[str, UUID] = field(default_factory=dict)
     options: Mapping[UUID, UserOptions] = field(default_factory=dict)
+    devices: Mapping[UUID, Mapping[str, Device]] = field(default_factory=dict)
     damaged: frozenset[tuple[str, str]] = frozenset()
     """Kind and name of settings that cannot be read."""
 
@@ -58,7 +59,14 @@ async def look(store: Store) -> House:
             else:
                 damaged.add((setting.kind, setting.name))
     users = {user.extension: user for user in reversed(await store.users.all())}
-    return House(policies, users, await _alternates(store), await _options(store), frozenset(damaged))
+    return House(
+        policies,
+        users,
+        await _alternates(store),
+        await _options(store),
+        await _devices(store),
+        frozenset(damaged),
+    )
 
 
 async def _alternates(store: Store) -> dict[str, UUID]:
@@ -69,3 +77,11 @@ async def _alternates(store: Store) -> dict[str, UUID]:
 async def _options(store: Store) -> dict[UUID, UserOptions]:
     found = [each for each in await store.settings.owned(UserOptions.KIND) if each.name == OPTIONS]
     return {each.owner: read for each in found if each.owner and (read := parsed(UserOptions, each))}
+
+
+async def _devices(store: Store) -> dict[UUID, dict[str, Device]]:
+    found: dict[UUID, dict[str, Device]] = {}
+    for each in await store.settings.owned(Device.KIND):
+        if each.owner and (read := parsed(Device, each)):
+            found.setdefault(each.owner, {})[each.name] = read
+    return found

@@ -275,6 +275,14 @@ class Unsent(StrEnum):
     DISCARD = "discard"
 
 
+class AfterMail(StrEnum):
+    """What becomes of a message whose recording a mail host has accepted for its owner."""
+
+    KEEP = "keep"
+    HEARD = "heard"
+    DELETED = "deleted"
+
+
 class UserOptions(Policy):
     """What is kept for one user besides store.model.User; owner is the user, name "options"."""
 
@@ -305,6 +313,8 @@ class UserOptions(Policy):
     keys: dict[str, Action] | None = None
     """What keys do during the greeting; None: CALLER_KEYS."""
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")
+    after_mail: AfterMail = AfterMail.KEEP
+    """Only of mails that carry the recording."""
 
 
 class Members(Policy):
@@ -326,11 +336,44 @@ class PrivateList(Members):
 
 class DeviceKind(StrEnum):
     MAIL = "mail"
+    MISSED = "missed-call"
+    """A mail for each caller who leaves no message."""
+    SUMMARY = "summary"
+    """A mail each day: what is new in the mailbox."""
     PHONE = "phone"
+    WEBHOOK = "webhook"
+
+
+class Events(StrEnum):
+    """Of which messages a device tells (functions.md section 5)."""
+
+    ALL = "all"
+    """Receipts and reports too."""
+    VOICE = "voice"
+    URGENT = "urgent"
+    """Urgent voice messages."""
+    NONE = "none"
+    """Of those only that another device could not tell."""
+
+
+class MailFormat(StrEnum):
+    TEXT = "text"
+    HTML = "html"
+    """With the text beside it, for readers that show no HTML."""
+
+
+class Attachment(StrEnum):
+    """In which form a mail carries the recording."""
+
+    NONE = "none"
+    WAV = "wav"
+    MP3 = "mp3"
+    OPUS = "opus"
 
 
 MAIL_DEVICE = "mail"
 """Name of the device that a user's own mail address is."""
+WEEK = 7 * DAY
 
 
 class Device(Policy):
@@ -340,7 +383,34 @@ class Device(Policy):
     kind: DeviceKind
     enabled: bool = False
     address: str = ""
-    """Mail address or number."""
+    """Mail address ("" is the user's own), number, or http(s) address."""
+    events: Events = Events.ALL
+    from_senders: tuple[str, ...] = ()
+    """Patterns of numbers and mail addresses (`*`, `?`); () for everybody."""
+    schedule: str = ""
+    """When it may be told; "" for always. What comes at other times waits."""
+    delay_minutes: int = Field(0, ge=0, le=WEEK)
+    """Told so long after the message came, if it is new then."""
+    repeat_minutes: int = Field(0, ge=0, le=WEEK)
+    """Told again every so many minutes until the message is heard; 0 for once."""
+    most_repeats: int = Field(3, ge=0, le=50)
+    busy_retries: int = Field(3, ge=0, le=20)
+    no_answer_retries: int = Field(2, ge=0, le=20)
+    failure_retries: int = Field(2, ge=0, le=20)
+    """Of mails and webhooks: only where there is a next device; else they are tried for five days."""
+    retry_minutes: int = Field(5, ge=1, le=DAY)
+    """Between two calls to a telephone."""
+    on_failure: str = ""
+    """The device that is told when this one cannot be."""
+    format: MailFormat = MailFormat.TEXT
+    attachment: Attachment | None = None
+    """None: a WAV file where the user has recordings attached."""
+    template: str = ""
+    """Name of the template; "" is the kind's own."""
+    at: time = time(7)
+    """Of a summary: when, in the user's time zone."""
+    secret: str = Field("", repr=False)
+    """With which a webhook is signed."""
 
 
 class Aging(Policy):

@@ -1,8 +1,10 @@
 """What policies refer to: whether it is there, before one is set; and who needs it, before one is removed."""
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
+from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from voicemail.policy.elsewhere import domain_of, host_and_port, is_domain, location_of
@@ -13,6 +15,8 @@ from voicemail.policy.model import (
     CallHandler,
     ClassOfService,
     Contact,
+    Device,
+    DeviceKind,
     Go,
     GreetingSwitch,
     Holidays,
@@ -91,6 +95,8 @@ def references(policy: Policy) -> Iterator[Reference]:
             yield from _members("members", policy.members)
         case Contact():
             yield Reference("location", Location, policy.location)
+        case Device():
+            yield from _named("schedule", Schedule, policy.schedule)
 
 
 def mistakes(house: House, name: str, policy: Policy) -> list[str]:
@@ -115,6 +121,9 @@ def needed_by(house: House, kind: type[Policy] | None, name: str) -> list[str]:
     extensions = {user.id: extension for extension, user in house.users.items()}
     for owner, options in house.options.items():
         found += [f"user {extensions.get(owner)} ({ref.key})" for ref in _hits(options, kind, name)]
+    for owner, devices in house.devices.items():
+        for device in devices.values():
+            found += [f"a device of {extensions.get(owner)} ({r.key})" for r in _hits(device, kind, name)]
     return found
 
 
@@ -182,6 +191,8 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
             yield from _location_mistakes(house, name, policy)
         case Contact():
             yield from _contact_mistakes(house, name, policy)
+        case Device():
+            yield from _device_mistakes(policy)
         case Schedule():
             if any(not block.weekdays for block in policy.blocks):
                 yield "blocks: one has no day"
@@ -296,6 +307,42 @@ def _quota_mistakes(quota: Quota) -> Iterator[str]:
 def _zone_mistakes(zone: str) -> Iterator[str]:
     if zone and zone not in available_timezones():
         yield f"time_zone: {zone!r} is none (such as Europe/Berlin)"
+
+
+TEMPLATE = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+SHORTEST_SECRET = 16
+
+
+def _device_mistakes(device: Device) -> Iterator[str]:
+    """Nobody but an administrator sets a webhook, so it may lead anywhere."""
+    if device.template and not TEMPLATE.fullmatch(device.template):
+        yield f"template: {device.template!r} is no name: use small letters, digits, - and _"
+    match device.kind:
+        case DeviceKind.PHONE:
+            if device.address and not dialable(device.address):
+                yield f"address: {device.address!r} is no number"
+        case DeviceKind.WEBHOOK:
+            if why := why_no_webhook(device.address):
+                yield f"address: {device.address!r}: {why}"
+            if len(device.secret) < SHORTEST_SECRET:
+                yield f"secret: a webhook is signed with one of {SHORTEST_SECRET} characters at least"
+        case _:
+            if device.address and ("@" not in device.address[1:-1] or not device.address.isprintable()):
+                yield f"address: {device.address!r} is no mail address"
+
+
+def why_no_webhook(address: str) -> str:
+    """Why nothing can be posted there; "" when it can."""
+    if not address.isascii() or not address.isprintable() or " " in address or len(address) > 2000:
+        return "not an address (ASCII, no blanks)"
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        return "write https://host/path"
+    return "no name and password in it, please" if "@" in parts.netloc else ""
 
 
 def _loops(house: House, name: str, policy: Members) -> Iterator[str]:

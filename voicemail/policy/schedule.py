@@ -27,3 +27,21 @@ def _within(block: Block, at: datetime) -> bool:
         return day in block.weekdays and block.start <= now < block.end
     yesterday = (at.date() - timedelta(days=1)).weekday()
     return (day in block.weekdays and now >= block.start) or (yesterday in block.weekdays and now < block.end)
+
+
+FAR = 62
+"""Days that are looked ahead."""
+
+
+def next_active(schedule: Schedule, holidays: Holidays | None, at: datetime) -> datetime | None:
+    """The first moment from `at` on, given in the time zone in which the schedule is to be read, when it is
+    active; None when that is not within two months."""
+    if is_active(schedule, holidays, at):
+        return at
+    starts = sorted({MIDNIGHT, *(block.start for block in schedule.blocks)})
+    for day in range(FAR + 1):
+        for start in starts:
+            moment = datetime.combine(at.date() + timedelta(days=day), start, at.tzinfo)
+            if moment > at and is_active(schedule, holidays, moment):
+                return moment
+    return None

@@ -235,5 +235,6 @@ _WRITERS: dict[type, Callable[[Any], str]] = {
     Block: _block_text,
     Restriction: lambda row: f"{'allow' if row.allow else 'refuse'} {row.pattern}",
     datetime: lambda value: value.isoformat(sep=" "),
+    time: lambda value: f"{value:%H:%M}",
     tuple: lambda days: f"{days[0]}" if days[0] == days[1] else f"{days[0]}..{days[1]}",
 }

@@ -266,8 +266,15 @@ class Runner:
             more = len(due) == limit
         self._away = False
         self._fetch_free = 2 * self._clock.monotonic() - now
-        if self._retry_at is not None and now >= self._retry_at:
-            self._retry_at = await self._next_due()
+        await self._look_ahead(now)
+
+    async def _look_ahead(self, now: float) -> None:
+        """When the next look is needed: also for work that was written to be done later."""
+        before, coming = self._retry_at, await self._next_due()
+        if self._retry_at == before and (before is None or now >= before):
+            self._retry_at = coming
+        elif coming is not None:
+            self._retry_at = coming if self._retry_at is None else min(self._retry_at, coming)
 
     async def _take(self, item: OutboxItem) -> bool:
         """Whether it had to be left in the store: for want of room, or because nobody here does such work."""

@@ -8,7 +8,7 @@ Being killed at any moment is fine: what was not recorded as done is done again 
 import asyncio
 import random
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import BinaryIO
 
@@ -28,18 +28,26 @@ from voicemail.config import Config, load
 from voicemail.log import configure
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.aging import Ager
+from voicemail.primary.announcer import Announcer
 from voicemail.primary.answers import Answers, socket_of
+from voicemail.primary.calls import CallBook
 from voicemail.primary.clock import Clock, SystemClock
+from voicemail.primary.dialler import Workers
 from voicemail.primary.feed import News, read
 from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
 from voicemail.primary.lease import Lease, NotPrimary
+from voicemail.primary.mail import Look
 from voicemail.primary.notifier import Notifier, Sender
 from voicemail.primary.post import Post
 from voicemail.primary.postman import Postman, SmartHost
+from voicemail.primary.profiles import Profiles
 from voicemail.primary.routes import Dns
 from voicemail.primary.runner import Runner
 from voicemail.primary.smtp_out import Mailer
+from voicemail.primary.summaries import Summaries
+from voicemail.primary.templates import Templates
+from voicemail.primary.webhook import Https
 from voicemail.secrets import NodeFiles, app_conninfo
 
 REQUEST_PORT = 30
@@ -61,7 +69,16 @@ def senders(config: Config) -> Senders:
 
 def own_domain(config: Config) -> str:
     """Of our mailboxes as other systems know them."""
-    return config.mail.message_id_domain
+    return config.smtp.domains[0] if config.smtp.domains else config.mail.message_id_domain
+
+
+def announcer_of(store: Store, config: Config, clock: Clock, profiles: Profiles, zone: tzinfo) -> Announcer:
+    """What tells users of messages, as the configuration says."""
+    own = Path(config.notify.templates) if config.notify.templates else None
+    look = Look(link=config.notify.link, templates=Templates(own))
+    postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone, look)
+    calls = CallBook(store, config.notify.calls_per_hour)
+    return Announcer(store, postman, Https(), Workers(config), profiles, calls, clock, look)
 
 
 class Duty:
@@ -72,13 +89,15 @@ class Duty:
         assert zone is not None
         self._store, self._config, self._clock = store, config, clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
-        postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
+        profiles = Profiles(store, zone, clock.monotonic)
+        announcer = announcer_of(store, config, clock, profiles, zone)
         mailer = Mailer(config.node.name, config.mail.timeout, Dns())
         post = Post(store, config.mail, own_domain(config), mailer, clock)
         handlers: dict[Work, Handler] = {
             Work.LAMP: self.notifier,
-            Work.MAIL: postman,
-            Work.ALARM: postman,
+            Work.MAIL: announcer,
+            Work.NOTIFY: announcer,
+            Work.ALARM: announcer,
             Work.POST: post,
             Work.REPORT: post,
         }
@@ -86,6 +105,7 @@ class Duty:
         self.runner = Runner(store, handlers, agenda, clock, Lease(), self._given_up)
         self.answers = Answers(store, agenda, self.runner, self.notifier, clock)
         self.ager = Ager(store, clock, self._epoch, self._permit)
+        self.summaries = Summaries(store, profiles, clock, self._epoch, self._permit)
 
     def _epoch(self) -> int | None:
         lease = self.runner.lease
@@ -138,7 +158,7 @@ async def work(store: Store, sender: Sender, config: Config, stream: asyncio.Str
     questions = await answering(config, duty)
     running = asyncio.create_task(duty.runner.run())
     listening = asyncio.create_task(listen(stream, duty))
-    aging = asyncio.create_task(duty.ager.run())
+    beside = [asyncio.create_task(each.run()) for each in (duty.ager, duty.summaries)]
     try:
         ended, _ = await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:
@@ -146,10 +166,9 @@ async def work(store: Store, sender: Sender, config: Config, stream: asyncio.Str
     finally:
         if questions:
             questions.close()
-        running.cancel()
-        listening.cancel()
-        aging.cancel()
-        await asyncio.gather(running, listening, aging, return_exceptions=True)
+        for task in (running, listening, *beside):
+            task.cancel()
+        await asyncio.gather(running, listening, *beside, return_exceptions=True)
 
 
 async def answering(config: Config, duty: Duty) -> asyncio.Server | None:

@@ -8,14 +8,15 @@ from pathlib import Path
 
 import voicemail
 from voicemail import words
-from voicemail.policy.model import DeviceKind, GreetingKind, UserOptions
+from voicemail.conversation.setup.devices import MENUS
+from voicemail.policy.model import GreetingKind, UserOptions
 from voicemail.prompts import SHIPPED, catalogue, read
 
 SOURCE = Path(voicemail.__file__).parent
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 MADE = {
     *(f"{kind.value}_greeting" for kind in GreetingKind if kind is not GreetingKind.ERROR),
-    *(f"device_{kind.value}" for kind in DeviceKind),
+    *(f"device_{kind.value}" for kind in MENUS),
     *(f"language_{language}" for language in words.LANGUAGES),
     *("address_name_brief", "address_number_brief"),
 }

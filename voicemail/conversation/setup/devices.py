@@ -31,6 +31,7 @@ class Do(Enum):
 MAIL_MENU = Menu(help=("device_menu",), keys={"1": Do.SWITCH, "*": Do.BACK})
 PHONE_MENU = Menu(help=("phone_device_menu",), keys={"1": Do.SWITCH, "2": Do.NUMBER, "*": Do.BACK})
 MENUS = {DeviceKind.MAIL: MAIL_MENU, DeviceKind.PHONE: PHONE_MENU}
+"""Other kinds are set by administrators only."""
 
 
 async def devices(desk: Desk, call: Call, user: User) -> tuple[Sound, ...]:
@@ -48,11 +49,13 @@ async def devices(desk: Desk, call: Call, user: User) -> tuple[Sound, ...]:
 
 
 async def devices_of(desk: Desk, user: User) -> Mapping[str, Device]:
-    """By name; a telephone is there to be set, and mail when the user has an address."""
+    """Those that users may set, by name; a telephone is there to be set, and mail when the user has an
+    address."""
     always = {PHONE: Device(kind=DeviceKind.PHONE)}
     if user.mail:
         always[MAIL_DEVICE] = Device(kind=DeviceKind.MAIL, enabled=True, address=user.mail)
-    return {**always, **await desk.policies.of(Device, user.id)}
+    known = {**always, **await desk.policies.of(Device, user.id)}
+    return {name: device for name, device in known.items() if device.kind in MENUS}
 
 
 async def one_device(desk: Desk, call: Call, user: User, name: str) -> None:
