@@ -1,6 +1,7 @@
 """Speech, and recordings of it as mail programs attach them."""
 
 import io
+import math
 from functools import cache
 from pathlib import Path
 
@@ -44,3 +45,11 @@ RECORDINGS = {
     "au": ("au", "pcm_mulaw", 8000, "mono"),
     "flac": ("flac", "flac", 8000, "mono"),
 }
+
+
+def snr(sent: bytes, got: bytes) -> float:
+    """Decibels."""
+    length = min(len(sent), len(got)) // 2
+    a = np.frombuffer(sent, "<i2")[:length].astype(float)
+    b = np.frombuffer(got, "<i2")[:length].astype(float)
+    return math.inf if (a == b).all() else float(10 * np.log10((a**2).sum() / ((a - b) ** 2).sum()))

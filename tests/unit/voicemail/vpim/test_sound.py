@@ -9,7 +9,7 @@ import pytest
 
 from sip.wav import ULAW, file_pcm16, file_ulaw, parse, samples_pcm16
 from tests.fakes.g726 import decode as independent
-from tests.fakes.vpim_recordings import PROMPTS, RECORDINGS, recording, speech
+from tests.fakes.vpim_recordings import PROMPTS, RECORDINGS, recording, snr, speech
 from voicemail.vpim.model import Codec, Unreadable
 from voicemail.vpim.sound import decoded, encoded, form_of, g726_encoded
 
@@ -23,14 +23,6 @@ def tone(seconds: float = 1.0) -> bytes:
 
 def heard(wav: bytes) -> bytes:
     return samples_pcm16(parse(wav))
-
-
-def snr(sent: bytes, got: bytes) -> float:
-    """Decibels."""
-    length = min(len(sent), len(got)) // 2
-    a = np.frombuffer(sent, "<i2")[:length].astype(float)
-    b = np.frombuffer(got, "<i2")[:length].astype(float)
-    return math.inf if (a == b).all() else float(10 * np.log10((a**2).sum() / ((a - b) ** 2).sum()))
 
 
 def swapped(data: bytes) -> bytes:
