@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import format_datetime
+from typing import NoReturn
 
 import structlog
 from aiosmtpd.smtp import MISSING, SMTP, Envelope, TLSSetupException
@@ -122,10 +123,12 @@ class Connection(SMTP):
             log.error("mail dialogue failed", source=self._source, why=repr(error)[:300])
         return "451 4.3.0 something went wrong here, try again later"
 
-    async def _hang_up(self, answer: str) -> None:
+    async def _hang_up(self, answer: str) -> NoReturn:
+        """What the client has sent already must not be taken for commands: this ends the dialogue here."""
         await self.push(answer)
         if self.transport:
             self.transport.close()
+        raise asyncio.CancelledError
 
     # ---- greeting
 
@@ -301,7 +304,9 @@ class Connection(SMTP):
             incoming.discard()
             raise
         self._set_post_data_state()  # type: ignore[no-untyped-call]
-        await (self._hang_up if answer.startswith(FATAL) else self.push)(answer)
+        if answer.startswith(FATAL):
+            await self._hang_up(answer)
+        await self.push(answer)
 
     async def _received(self, incoming: Incoming) -> str:
         """Take the mail; the answer to it."""

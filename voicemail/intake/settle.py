@@ -38,8 +38,9 @@ from voicemail.intake.decide import (
     to_be_told,
 )
 from voicemail.intake.letter import Letter, Recipient
+from voicemail.intake.quota import class_of
 from voicemail.intake.wire import Outcome
-from voicemail.recipients import UNDELIVERABLE, Plan
+from voicemail.recipients import LIST, UNDELIVERABLE, Plan
 from voicemail.vpim.model import Report, Unreadable, VoiceMail
 
 log = structlog.get_logger()
@@ -47,8 +48,13 @@ log = structlog.get_logger()
 MOST_RECIPIENTS = 50
 """That are noted for an answer to all."""
 MOST_PARTS = 50
-GONE, TAKEN = "5.1.1", "2.1.5"
+GONE, NOT_ALLOWED, TAKEN = "5.1.1", "5.7.1", "2.1.5"
 """Enhanced status codes (RFC 3463)."""
+WHY = {
+    GONE: "There is no such mailbox any more.",
+    NOT_ALLOWED: "You may not send to lists.",
+    TAKEN: "It is in the mailbox.",
+}
 MOST_NAME = 80
 
 
@@ -156,15 +162,18 @@ class Settling:
         sender = await self._addresses.user(claim(letter, mail, self._settings.domains))
         key = mail_id(letter, raw, mail.message_id, mail.sender.address)
         wanted = await self._addressees(letter)
-        plan = await postroom.planned(self._store, [each for each in wanted.values() if each])
+        barred = await self._barred(wanted, sender)
+        plan = await postroom.planned(
+            self._store, [name for each, name in wanted.items() if name and each not in barred]
+        )
         message = self._message(letter, key, mail, sender, seconds)
         if plan.remote:
             # Two systems whose lists name each other would send it around for ever.
             log.warning("mail is not passed on to other systems", letter=str(letter.id), to=plan.remote)
         if plan.mailboxes:
             await self._store.messages.send(message, plan.mailboxes, audio, wait=self._settings.wait_for_peer)
-        missed = gone(letter.recipients, wanted, plan)
-        told = await self._told(letter, key, raw, mail, missed)
+        lost = {**gone(letter.recipients, wanted, plan), **dict.fromkeys(barred, NOT_ALLOWED)}
+        told = await self._told(letter, key, raw, mail, lost)
         if plan.mailboxes or told:
             await self._learn(mail)
             return Settled(", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", told))))
@@ -181,24 +190,28 @@ class Settling:
             named[each] = found.addressee if found else ""
         return named
 
+    async def _barred(self, wanted: Mapping[str, str], sender: User | None) -> list[str]:
+        """Addresses of lists, where a user of ours wrote who may not send to any."""
+        lists = [each for each, name in wanted.items() if name.startswith(LIST)]
+        if not lists or not sender or (await class_of(self._store, sender.id)).may_send_to_lists:
+            return []
+        return lists
+
     async def _told(
-        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, missed: Sequence[Recipient]
+        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, lost: Mapping[str, str]
     ) -> str:
-        """Tell the sender who has not got it, and who has if he wants to know."""
+        """Tell the sender who has not got it (status by address), and who has if he wants to know."""
         if not self._tells(letter, raw):
             return ""
-        got = [each for each in letter.recipients if each not in missed]
-        failed, taken = to_be_told(missed), to_be_told(got, "SUCCESS")
-        work = []
-        if failed:
-            work.append(
-                report(letter, key, raw, mail.message_id, failed, GONE, "There is no such mailbox any more.")
-            )
-        if taken:
-            work.append(report(letter, key, raw, mail.message_id, taken, TAKEN, "It is in the mailbox."))
+        work, failed = [], 0
+        for status, why in WHY.items():
+            these = [each for each in letter.recipients if lost.get(each.address, TAKEN) == status]
+            told = to_be_told(these, "SUCCESS" if status == TAKEN else "FAILURE")
+            failed += len(told) if status != TAKEN else 0
+            work += [report(letter, key, raw, mail.message_id, told, status, why)] if told else []
         if work:
             await self._store.outbox.add(work)
-        return f"{letter.sender} is told of {len(failed)} without a mailbox" if failed else ""
+        return f"{letter.sender} is told of {failed} who do not get it" if failed else ""
 
     async def _undeliverable(
         self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, message: NewMessage, audio: bytes
@@ -278,10 +291,10 @@ def remote(mail: VoiceMail, address: str) -> Remote:
     return Remote(address, mail.sender.name[:MOST_NAME], mail.message_id, mail.receipt_to)
 
 
-def gone(recipients: Sequence[Recipient], wanted: Mapping[str, str], plan: Plan) -> list[Recipient]:
-    """Those whose mailbox or list has vanished since it was asked for."""
+def gone(recipients: Sequence[Recipient], wanted: Mapping[str, str], plan: Plan) -> dict[str, str]:
+    """Addresses whose mailbox or list has vanished since they were asked for."""
     lost: set[Any] = {"", *plan.gone}
-    return [each for each in recipients if wanted.get(each.address, "") in lost]
+    return {each.address: GONE for each in recipients if wanted.get(each.address, "") in lost}
 
 
 def joined(mail: VoiceMail) -> tuple[bytes, float]:

@@ -4,6 +4,8 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from email.message import EmailMessage
+from email.policy import SMTP as POLICY
 from uuid import UUID, uuid5
 
 import pytest
@@ -30,8 +32,10 @@ from voicemail.intake.letter import Letter, Recipient, Trust
 from voicemail.intake.quarantine import unwrapped, wrapped
 from voicemail.intake.settle import Settings, Settling
 from voicemail.intake.wire import Outcome
-from voicemail.policy.model import Contact, Location, Members, Undeliverable
+from voicemail.policy.model import ClassOfService, Contact, Location, Members, Undeliverable
+from voicemail.vpim import read as vpim
 from voicemail.vpim.model import Action, Person, Report, Speech, Unreadable, VoiceMail
+from voicemail.vpim.reports import dsn, mdn
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
 DOMAIN = "vm.example.com"
@@ -196,6 +200,57 @@ async def test_the_store_being_away_changes_nothing(store: MemoryStore, take: Ta
             await take(outcome)
         store.state.away = False
     assert not store.state.messages and not store.state.outbox
+
+
+async def test_who_may_not_send_to_lists_may_not_by_mail_either(store: MemoryStore, take: Take) -> None:
+    strict = ClassOfService(may_send_to_lists=False)
+    await store.settings.put(Setting(strict.KIND, "default", strict.model_dump_json()))
+    await take(
+        replace(MAIL, sender=Person("anna@example.com")), to("1002", "sales", sender="anna@example.com")
+    )
+    assert len(store.state.messages) == 1
+    [said] = reports(store)
+    assert (said["status"], said["recipients"]) == ("5.7.1", [f"sales@{DOMAIN}"])
+    await take(replace(MAIL, message_id="2@x"), to("sales"))
+    assert len(store.state.messages) == 3, "it is a class of users, not of outside senders"
+
+
+# ---- mails as they are
+
+
+def with_attachment(sender: str) -> bytes:
+    """As a user's mail program sends a recording."""
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = sender, f"sales@{DOMAIN}", "Umsätze"
+    mail["Message-ID"], mail["Date"] = "<m1@example.com>", "Mon, 04 May 2026 11:59:00 +0200"
+    mail["X-Priority"] = "1 (Highest)"
+    mail.set_content("Siehe Anhang")
+    mail.add_attachment(file_pcm16(bytes(16000)), "audio", "wav", filename="memo.wav")
+    return mail.as_bytes(policy=POLICY)
+
+
+async def test_a_recording_attached_to_a_users_mail_goes_to_the_list(store: MemoryStore, take: Take) -> None:
+    raw = with_attachment("Anna <anna@example.com>")
+    assert await take(vpim.read(raw), to("sales", sender="anna@example.com"), raw) == "2 mailboxes"
+    m = await only(store, BEN.id)
+    assert (m.envelope.sender, m.seconds, m.urgent) == (ANNA.id, 1.0, True)
+    assert m.recorded == NOW - timedelta(minutes=1) and m.envelope.recipients == ("list:Sales",)
+
+
+async def test_a_report_that_another_tandem_wrote_is_understood(store: MemoryStore, take: Take) -> None:
+    message = await sent(store)
+    about = f"{message.id}@out.example.com"
+    failed = Report(Action.FAILED, "2722@pbx.example.net", about, "5.2.2")
+    original = f"Message-ID: <{about}>\r\n\r\n".encode()
+    address = f"1001@{DOMAIN}"
+    raw = dsn(failed, original, item_id="1", sent=NOW, domain="pbx.example.net", to=address)
+    await take(vpim.read(raw), NULL, raw)
+    assert (await only(store, ANNA.id)).envelope.why == "full"
+    heard = Report(Action.DISPLAYED, "2722@pbx.example.net", about)
+    raw = mdn(heard, item_id="2", sent=NOW, sender=Person("2722@pbx.example.net"), to=address)
+    await take(vpim.read(raw), NULL, raw)
+    kinds = [m.envelope.kind for m in await store.messages.listing(ANNA.id)]
+    assert set(kinds) == {MessageKind.NON_DELIVERY, MessageKind.READ_RECEIPT} and len(kinds) == 2
 
 
 # ---- reports
