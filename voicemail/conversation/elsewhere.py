@@ -7,7 +7,6 @@ from voicemail.conversation.desk import Desk, reach
 from voicemail.names import begins
 from voicemail.policy.elsewhere import (
     answerable,
-    contact_at,
     contact_with,
     dialled,
     location_of,
@@ -19,7 +18,7 @@ from voicemail.policy.model import Contact, Location, Policy
 
 async def elsewhere_by_number(desk: Desk, user: User, number: str) -> Addressee | tuple[Sound, ...]:
     """A contact with this number, else the mailbox behind a location's dial id. Else what to say."""
-    contacts, locations = await desk.policies.all(Contact), await desk.policies.all(Location)
+    contacts, locations = await desk.policies.contacts(), await desk.policies.all(Location)
     address = contact_with(number, contacts) or dialled(number, locations)
     if not address or not location_of(address, locations):
         return ("nobody_has_this_extension",)
@@ -35,7 +34,7 @@ async def contacts_named(desk: Desk, user: User, keys: str) -> list[str]:
     locations = await desk.policies.all(Location)
     found = [
         (each.display_name, address)
-        for address, each in (await desk.policies.all(Contact)).items()
+        for address, each in (await desk.policies.contacts()).items()
         if each.listed and begins(each.display_name, keys) and location_of(address, locations)
     ]
     return [address for _, address in sorted(found)]
@@ -49,10 +48,9 @@ async def may_send_elsewhere(desk: Desk, user: User) -> bool:
 async def spoken_elsewhere(desk: Desk, address: str) -> tuple[Sound, ...]:
     """By the contact's recorded name; else the location's recorded name and the mailbox digit by digit; else
     all digits as they are dialled. Somebody without any is an outside caller."""
-    contacts, locations = await desk.policies.all(Contact), await desk.policies.all(Location)
-    contact = contact_at(address, contacts)
-    if contact and (audio := await _recorded(desk, Contact, contact)):
+    if audio := await _recorded(desk, Contact, address.lower()):  # as contacts are named
         return (await desk.sounds.file(audio),)
+    locations = await desk.policies.all(Location)
     at = next((name for name, each in locations.items() if each is location_of(address, locations)), None)
     if at and (audio := await _recorded(desk, Location, at)):
         return (await desk.sounds.file(audio), *desk.words.digits(mailbox_of(address)))

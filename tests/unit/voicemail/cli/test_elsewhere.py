@@ -95,6 +95,10 @@ def test_both_have_recorded_names(told: CommandLine, store: MemoryStore, tmp_pat
         assert store.state.greetings[setting_id(noun, name), "name"] == file.read_bytes()
         told.good(noun, "record", name, "-")
         assert not store.state.greetings
+    told.good("contact", "record", "2722@vm2.example", str(file))
+    told.good("contact", "remove", "2722@vm2.example")
+    assert not store.state.greetings, "somebody else may get the address"
+    told.good("contact", "set", "2722@vm2.example", "location=far")
     assert "there is no location named 'near'" in told.refused("location", "record", "near", str(file))
     file.write_bytes(b"no sound")
     assert "not a WAV file" in told.refused("contact", "record", "2722@vm2.example", str(file))
