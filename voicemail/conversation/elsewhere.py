@@ -1,5 +1,8 @@
 """Addressees on other systems: contacts by number and name, and mailboxes there that nobody knows yet."""
 
+import asyncio
+from collections.abc import Mapping
+
 from sip.call import Sound
 from store.model import Message, User, setting_id
 from voicemail.conversation.addressee import NAME, Addressee, class_of
@@ -31,13 +34,14 @@ async def contacts_named(desk: Desk, user: User, keys: str) -> list[str]:
     """Addresses of the contacts whose names begin so, if the user may send to them; by name."""
     if not await may_send_elsewhere(desk, user):
         return []
-    locations = await desk.policies.all(Location)
-    found = [
-        (each.display_name, address)
-        for address, each in (await desk.policies.contacts()).items()
-        if each.listed and begins(each.display_name, keys) and location_of(address, locations)
-    ]
-    return [address for _, address in sorted(found)]
+    contacts, locations = await desk.policies.contacts(), await desk.policies.all(Location)
+    return await asyncio.to_thread(_named, keys, contacts, locations)
+
+
+def _named(keys: str, contacts: Mapping[str, Contact], locations: Mapping[str, Location]) -> list[str]:
+    found = [(each.display_name, address) for address, each in contacts.items() if each.listed]
+    fitting = [each for each in found if begins(each[0], keys) and location_of(each[1], locations)]
+    return [address for _, address in sorted(fitting)]
 
 
 async def may_send_elsewhere(desk: Desk, user: User) -> bool:
