@@ -44,6 +44,8 @@ OVERTAKEN = 2.5
 """Seconds after which all lamps are sent once more when this node took over or the peer came back: a
 node that was cut off or frozen repeats what nobody answered (for 2 s, as its edge allows), and such an
 old lamp would stay."""
+PATIENT_THEMSELVES = (Work.POST,)
+"""Their handler gives up, since it has to tell somebody."""
 USER_TABLES = ("", "user_account")
 OUTBOX_TABLES = ("", "outbox")
 
@@ -296,6 +298,8 @@ class Runner:
 
     def _patient(self, step: Done | Postpone) -> Done | Postpone:
         """Work that failed for five days is given up."""
+        if step.item.kind in PATIENT_THEMSELVES:
+            return step
         if isinstance(step, Postpone) and self._clock.now() - step.item.created >= PATIENCE:
             return Done(step.item, f"given up: {step.why}")
         return step
