@@ -9,9 +9,10 @@ from email.utils import getaddresses
 import pytest
 
 from sip.errors import BadSound
-from sip.wav import parse
+from sip.wav import file_pcm16, parse, samples_pcm16
 from tests.fakes.vpim_mails import ANN, BOB, SENT, full, plain, wav
 from tests.fakes.vpim_payloads import FIELDS, PAYLOADS, slim
+from tests.fakes.vpim_recordings import snr, speech
 from tests.fakes.vpim_validator import violations
 from voicemail.vpim.headers import NoAddress
 from voicemail.vpim.model import Codec, Person, Speech, VoiceMail
@@ -109,6 +110,13 @@ def test_what_is_written_is_read_again(mail: VoiceMail) -> None:
         subject=mail.subject or "Voice message",
     )
     assert (got.card is None) is not mail.vcard
+
+
+def test_speech_keeps_20_db_on_its_way() -> None:
+    mail = plain(speech=(Speech(file_pcm16(speech(10)), 10.0),))
+    got = read(written(mail, Codec.G726, ITEM))
+    assert isinstance(got, VoiceMail)
+    assert snr(speech(10), samples_pcm16(parse(got.speech[0].sound))) >= 20
 
 
 def test_copies_are_named_only_where_all_recipients_are() -> None:
