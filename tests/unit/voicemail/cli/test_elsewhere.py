@@ -59,7 +59,7 @@ def test_a_contact_needs_its_location_and_keeps_it(told: CommandLine) -> None:
         ("location set x domain=a.example networks=10.0.0.1/8", "networks: '10.0.0.1/8'"),
         ("location set x domain=a.example dial_id=40", "dial_id: 4001 begins so, and is a number here"),
         ("location set x dial_id=9", "domain: field required"),
-        ("extension add 4001 8299", "8299 begins with the dial_id of location 'far'"),
+        ("user extension add 4001 8299", "8299 begins with the dial_id of location 'far'"),
         ("list set x extension=8299", "extension: 8299 begins with the dial_id of location 'far'"),
         ("contact set 2722@vm2.example location=far extension=8299", "8299 begins with the dial_id of"),
         ("contact set 2722 location=far", "'2722' is no mail address"),
