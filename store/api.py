@@ -110,8 +110,8 @@ class Settings(Protocol):
 
     async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None: ...
 
-    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
-        """By kind and name: the system's, or a user's. Every kind when none is given."""
+    async def all(self, kind: str = "", owner: UUID | None = None, without: str = "") -> Sequence[Setting]:
+        """By kind and name: the system's, or a user's. Every kind when none is given, but `without`."""
 
     async def owned(self, kind: str) -> Sequence[Setting]:
         """Those of one kind of all users, by owner and name."""

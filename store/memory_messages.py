@@ -161,9 +161,10 @@ class MemorySettings:
         self._state.check()
         return self._state.settings.get(setting_id(kind, name, owner))
 
-    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
+    async def all(self, kind: str = "", owner: UUID | None = None, without: str = "") -> Sequence[Setting]:
         self._state.check()
-        found = (each for each in self._state.settings.values() if each.owner == owner)
+        kept = self._state.settings.values()
+        found = (each for each in kept if each.owner == owner and each.kind != without)
         return sorted((s for s in found if kind in ("", s.kind)), key=lambda s: (s.kind, s.name))
 
     async def owned(self, kind: str) -> Sequence[Setting]:

@@ -12,7 +12,8 @@ from store.model import Setting, clean, setting_id
 ONE = "select kind, name, body::text, owner from public.setting where id = %s and not deleted"
 ALL = """
 select kind, name, body::text, owner from public.setting
- where owner is not distinct from %s and (%s = '' or kind = %s) and not deleted order by kind, name"""
+ where owner is not distinct from %s and (%s = '' or kind = %s) and kind <> %s and not deleted
+ order by kind, name"""
 OWNED = """
 select kind, name, body::text, owner from public.setting
  where owner is not null and kind = %s and not deleted order by owner, name"""
@@ -29,8 +30,8 @@ class PostgresSettings:
         rows = await self._connections.query(ONE, (setting_id(kind, name, owner),))
         return _setting(rows[0]) if rows else None
 
-    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
-        return [_setting(row) for row in await self._connections.query(ALL, (owner, kind, kind))]
+    async def all(self, kind: str = "", owner: UUID | None = None, without: str = "") -> Sequence[Setting]:
+        return [_setting(row) for row in await self._connections.query(ALL, (owner, kind, kind, without))]
 
     async def owned(self, kind: str) -> Sequence[Setting]:
         return [_setting(row) for row in await self._connections.query(OWNED, (kind,))]

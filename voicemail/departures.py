@@ -73,7 +73,8 @@ async def depart(
     )
     kept = await store.messages.deposit(leaving, audio, wait=wait)
     due = message.envelope.deliver_at
-    payloads = {each: json.dumps({"to": each, "of": len(addresses)}) for each in addresses}
+    when = {"due": due.isoformat()} if due else {}
+    payloads = {each: json.dumps({"to": each, "of": len(addresses)} | when) for each in addresses}
     await store.outbox.add(
         [
             NewWork(uuid5(leaving.id, each.casefold()), Work.POST, OUTGOING, leaving.id, payload, due)

@@ -38,6 +38,7 @@ async def test_a_setting_is_added_replaced_and_removed(store: Store) -> None:
         await store.settings.put(row)
     assert await store.settings.all() == rows[:3]
     assert await store.settings.all("cos") == rows[:2]
+    assert await store.settings.all(without="cos") == rows[2:3]
     assert await store.settings.all("options", ann) == await store.settings.owned("options") == rows[3:]
     assert await store.settings.get("options", "options", ann) == rows[3]
     assert await store.settings.get("options", "options") is None

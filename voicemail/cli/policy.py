@@ -243,6 +243,8 @@ def _remove(kind: type[Policy], name: str, config: ConfigPath) -> None:
         if users and not supplied:
             raise VoicemailError(f"{_noun(kind)} {name!r} is needed by {_some(users)}")
         await store.settings.remove(kind.KIND, name)
+        if kind in (Location, Contact):
+            await store.users.set_greeting(setting_id(kind.KIND, name), None, NAME)
         return "as it was supplied" if supplied else "removed"
 
     say(f"{_noun(kind)} {name!r}: {with_store(config, work)}")

@@ -1,5 +1,8 @@
 """Addressees on other systems: contacts by number and name, and mailboxes there that nobody knows yet."""
 
+import asyncio
+from collections.abc import Mapping
+
 from sip.call import Sound
 from store.model import Message, User, setting_id
 from voicemail.conversation.addressee import NAME, Addressee, class_of
@@ -7,7 +10,6 @@ from voicemail.conversation.desk import Desk, reach
 from voicemail.names import begins
 from voicemail.policy.elsewhere import (
     answerable,
-    contact_at,
     contact_with,
     dialled,
     location_of,
@@ -19,7 +21,7 @@ from voicemail.policy.model import Contact, Location, Policy
 
 async def elsewhere_by_number(desk: Desk, user: User, number: str) -> Addressee | tuple[Sound, ...]:
     """A contact with this number, else the mailbox behind a location's dial id. Else what to say."""
-    contacts, locations = await desk.policies.all(Contact), await desk.policies.all(Location)
+    contacts, locations = await desk.policies.contacts(), await desk.policies.all(Location)
     address = contact_with(number, contacts) or dialled(number, locations)
     if not address or not location_of(address, locations):
         return ("nobody_has_this_extension",)
@@ -32,13 +34,14 @@ async def contacts_named(desk: Desk, user: User, keys: str) -> list[str]:
     """Addresses of the contacts whose names begin so, if the user may send to them; by name."""
     if not await may_send_elsewhere(desk, user):
         return []
-    locations = await desk.policies.all(Location)
-    found = [
-        (each.display_name, address)
-        for address, each in (await desk.policies.all(Contact)).items()
-        if each.listed and begins(each.display_name, keys) and location_of(address, locations)
-    ]
-    return [address for _, address in sorted(found)]
+    contacts, locations = await desk.policies.contacts(), await desk.policies.all(Location)
+    return await asyncio.to_thread(_named, keys, contacts, locations)
+
+
+def _named(keys: str, contacts: Mapping[str, Contact], locations: Mapping[str, Location]) -> list[str]:
+    found = [(each.display_name, address) for address, each in contacts.items() if each.listed]
+    fitting = [each for each in found if begins(each[0], keys) and location_of(each[1], locations)]
+    return [address for _, address in sorted(fitting)]
 
 
 async def may_send_elsewhere(desk: Desk, user: User) -> bool:
@@ -49,10 +52,9 @@ async def may_send_elsewhere(desk: Desk, user: User) -> bool:
 async def spoken_elsewhere(desk: Desk, address: str) -> tuple[Sound, ...]:
     """By the contact's recorded name; else the location's recorded name and the mailbox digit by digit; else
     all digits as they are dialled. Somebody without any is an outside caller."""
-    contacts, locations = await desk.policies.all(Contact), await desk.policies.all(Location)
-    contact = contact_at(address, contacts)
-    if contact and (audio := await _recorded(desk, Contact, contact)):
+    if audio := await _recorded(desk, Contact, address.lower()):  # as contacts are named
         return (await desk.sounds.file(audio),)
+    locations = await desk.policies.all(Location)
     at = next((name for name, each in locations.items() if each is location_of(address, locations)), None)
     if at and (audio := await _recorded(desk, Location, at)):
         return (await desk.sounds.file(audio), *desk.words.digits(mailbox_of(address)))

@@ -44,11 +44,6 @@ def contact_with(number: str, contacts: Mapping[str, Contact]) -> str | None:
     return min((each for each, c in contacts.items() if number and c.extension == number), default=None)
 
 
-def contact_at(address: str, contacts: Mapping[str, Contact]) -> str | None:
-    """The contact that an address is, as it is named in the store: in small letters."""
-    return address.lower() if address.lower() in contacts else None
-
-
 def dialled(number: str, locations: Mapping[str, Location]) -> str | None:
     """The address of the mailbox behind the longest dial id that the number begins with, if that location
     has such mailboxes."""

@@ -204,6 +204,10 @@ def taken(house: House, number: str) -> str:
         return f"{number} is the number of {user.name or 'user ' + user.extension}"
     for kind, name in _leading_to(house, number):
         return f"{number} leads to {NOUNS[kind]} {name!r}"
+    return _elsewhere(house, number)
+
+
+def _elsewhere(house: House, number: str) -> str:
     for name, each in house.all(Location).items():
         if each.dial_id and number.startswith(each.dial_id):
             return f"{number} begins with the dial_id of location {name!r}"
@@ -227,6 +231,8 @@ def _extension_mistakes(house: House, kind: type[Policy], name: str, number: str
     for other in _leading_to(house, number):
         if other != (kind, name):
             yield f"extension: {number} leads to {NOUNS[other[0]]} {other[1]!r}"
+    if why := _elsewhere(house, number):
+        yield f"extension: {why}"
 
 
 def _location_mistakes(house: House, name: str, location: Location) -> Iterator[str]:

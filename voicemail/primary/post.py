@@ -10,7 +10,7 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID, uuid5
 
@@ -51,8 +51,8 @@ DESK = "post desk"
 MOST_LANES = 500
 """Destinations with a lane of their own; what comes beyond shares some."""
 SHARED = 16
-GIVE_UP = PATIENCE - timedelta(hours=3)
-"""A little before the runner gives up without a word: work comes back here at least every 1 h 20."""
+LEAST_TRIES = 10
+"""Nor is it given up before so many tries here: nodes may have been down for days."""
 TELL = timedelta(hours=4)
 """After which the author is told that it is late (as mail servers do by default)."""
 FRESH = 2.0
@@ -84,13 +84,18 @@ class Posting:
     to: str
     of: int = 2
     """How many rows the message has; two or more when nothing is said."""
+    due: datetime | None = None
+    """When it was to leave, if not at once."""
 
     @classmethod
     def read(cls, payload: str) -> "Posting":
         """Raises CannotGo."""
         try:
             said = json.loads(payload)
-            return cls(str(said["to"]), int(said.get("of", 2)))
+            due = datetime.fromisoformat(said["due"]) if said.get("due") else None
+            if due and not due.tzinfo:
+                raise ValueError("due without a time zone")
+            return cls(str(said["to"]), int(said.get("of", 2)), due)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise CannotGo(f"not a posting: {error!r}") from None
 
@@ -128,17 +133,17 @@ class Post:
             return Plan(item.id, frozenset({DESK}))
         if item.attempts and self._age(item) >= TELL and item.kind is Work.POST:
             await self._tell_late(item, address)
-        if self._age(item) >= GIVE_UP:
+        if self._over(item, item.attempts):
             return Plan(item.id, frozenset({DESK}))
         return Plan(item.id, frozenset({self._lane(route)}))
 
     async def perform(self, job: Job, permit: Permit) -> Outcome:
         (item,) = job.items
-        if job.lane == DESK and item.attempts and self._age(item) >= GIVE_UP:
+        if job.lane == DESK and self._over(item, item.attempts):
             ended = Outcome(Verdict.REFUSED, "given up: the destination did not take it for days")
         else:
             ended = await self._sent(item, permit)
-        if ended.verdict in (Verdict.FAILED, Verdict.SILENT) and self._age(item) >= GIVE_UP:
+        if ended.verdict in (Verdict.FAILED, Verdict.SILENT) and self._over(item, item.attempts + 1):
             ended = Outcome(Verdict.REFUSED, f"given up: {ended.text}")
         if item.kind is Work.POST and ended.verdict is Verdict.REFUSED:
             await self._bring_back(item, ended.text)
@@ -149,7 +154,15 @@ class Post:
     # -- where to ------------------------------------------------------------------------------------
 
     def _age(self, item: OutboxItem) -> timedelta:
-        return self._clock.now() - item.created
+        """Since it could first go."""
+        try:
+            due = Posting.read(item.payload).due if item.kind is Work.POST else None
+        except CannotGo:
+            due = None
+        return self._clock.now() - max(item.created, due or item.created)
+
+    def _over(self, item: OutboxItem, tries: int) -> bool:
+        return self._age(item) >= PATIENCE and tries >= LEAST_TRIES
 
     def _address(self, item: OutboxItem) -> str:
         """Raises CannotGo."""

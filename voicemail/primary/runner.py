@@ -48,6 +48,8 @@ OVERTAKEN = 2.5
 """Seconds after which all lamps are sent once more when this node took over or the peer came back: a
 node that was cut off or frozen repeats what nobody answered (for 2 s, as its edge allows), and such an
 old lamp would stay."""
+PATIENT_THEMSELVES = (Work.POST,)
+"""Their handler gives up, since it has to tell somebody."""
 USER_TABLES = ("", "user_account", "setting")
 """Users, and settings, among which are their further numbers."""
 GIVEN_UP = "given up: "
@@ -363,6 +365,8 @@ class Runner:
 
     def _patient(self, step: Done | Postpone) -> Done | Postpone:
         """Work that failed for five days is given up."""
+        if step.item.kind in PATIENT_THEMSELVES:
+            return step
         if isinstance(step, Postpone) and given_up(step.item.created, self._clock.now(), step.item.attempts):
             return Done(step.item, f"{GIVEN_UP}{step.why}")
         return step

@@ -59,6 +59,9 @@ def test_a_contact_needs_its_location_and_keeps_it(told: CommandLine) -> None:
         ("location set x domain=a.example networks=10.0.0.1/8", "networks: '10.0.0.1/8'"),
         ("location set x domain=a.example dial_id=40", "dial_id: 4001 begins so, and is a number here"),
         ("location set x dial_id=9", "domain: field required"),
+        ("user extension add 4001 8299", "8299 begins with the dial_id of location 'far'"),
+        ("list set x extension=8299", "extension: 8299 begins with the dial_id of location 'far'"),
+        ("contact set 2722@vm2.example location=far extension=8299", "8299 begins with the dial_id of"),
         ("contact set 2722 location=far", "'2722' is no mail address"),
         ("contact set a@b@vm2.example location=far", "is no mail address"),
         ("contact set 2722@vm2.example location=near", "location: there is no location named 'near'"),
@@ -95,6 +98,10 @@ def test_both_have_recorded_names(told: CommandLine, store: MemoryStore, tmp_pat
         assert store.state.greetings[setting_id(noun, name), "name"] == file.read_bytes()
         told.good(noun, "record", name, "-")
         assert not store.state.greetings
+    told.good("contact", "record", "2722@vm2.example", str(file))
+    told.good("contact", "remove", "2722@vm2.example")
+    assert not store.state.greetings, "somebody else may get the address"
+    told.good("contact", "set", "2722@vm2.example", "location=far")
     assert "there is no location named 'near'" in told.refused("location", "record", "near", str(file))
     file.write_bytes(b"no sound")
     assert "not a WAV file" in told.refused("contact", "record", "2722@vm2.example", str(file))

@@ -276,3 +276,21 @@ def test_the_longest_dial_id_is_meant(number: str, address: str | None) -> None:
     places = {"far": FAR, "deep": Location(domain="deep.example", dial_id="8273")}
     places |= {"none": Location(domain="none.example")}
     assert dialled(number, places) == address
+
+
+async def test_contacts_are_read_when_asked_for_and_kept_while_the_store_is_away(home: House) -> None:
+    await given(home, EVA, Contact(location="far", extension="3001"))
+    await given(home, "2733@vm2.example", Contact(location="far"))
+    broken = Setting(Contact.KIND, "x@vm2.example", '{"location": 7}')
+    await home.store.settings.put(broken)
+    policies = home.desk().policies
+    assert await policies.all(Location) and Contact.KIND not in {kind for kind, _ in policies._system}
+    assert set(await policies.contacts()) == {EVA, "2733@vm2.example"}
+    home.store.state.away = True
+    home.clock.pass_(60)
+    assert set(await policies.contacts()) == {EVA, "2733@vm2.example"}
+    home.store.state.away = False
+    await home.store.settings.remove(Contact.KIND, EVA)
+    assert EVA in await policies.contacts()
+    home.clock.pass_(60)
+    assert set(await policies.contacts()) == {"2733@vm2.example"}

@@ -229,25 +229,44 @@ async def test_after_five_days_it_comes_back(failure: Exception) -> None:
     (item,) = await office.leaves("2722@vm2.example")
     assert (await office.try_once(item)).verdict in (Verdict.FAILED, Verdict.SILENT)
     assert await office.told() == []
-    office.clock.advance((PATIENCE - timedelta(hours=2)).total_seconds())
-    assert (await office.try_once(replace(item, attempts=130))).text.startswith("given up")
-    assert [
-        each.envelope.why.split(",")[0] for each in await office.told() if "late" not in each.envelope.why
-    ]
+    office.clock.advance(PATIENCE.total_seconds() + 60)
+    assert (await office.try_once(replace(item, attempts=9))).text.startswith("given up")
+    assert len(await office.told()) == 2, "that it was late, and that it was given up"
     assert await office.leaving() == []
 
 
-async def test_what_was_never_tried_is_tried_before_it_is_given_up() -> None:
-    """After an outage of our own of a week."""
+async def test_what_nobody_could_try_because_its_host_is_silent_comes_back_too() -> None:
     office = Office()
     (item,) = await office.leaves("2722@vm2.example")
-    office.clock.advance(7 * 86400)
-    assert (await office.try_once(item)).verdict is Verdict.SENT
-    (item,) = await office.leaves("2733@vm2.example")
-    office.sent.failures["2733@vm2.example"] = BUSY
-    office.clock.advance(7 * 86400)
-    assert (await office.try_once(item)).verdict is Verdict.REFUSED
-    assert len(await office.told()) == 1
+    office.clock.advance(PATIENCE.total_seconds() + 60)
+    given_up = replace(item, attempts=130)
+    assert (await office.post.plan(given_up)).lanes == {DESK}
+    assert (await office.try_once(given_up)).verdict is Verdict.REFUSED
+    assert not office.sent.parcels and await office.leaving() == []
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_what_was_hardly_tried_is_not_given_up(later: bool) -> None:
+    """After an outage of our own of a week, or when it was to leave days after it was written."""
+    office = Office()
+    due = office.clock.now() + timedelta(days=7) if later else None
+    (item,) = await office.leaves("2722@vm2.example", deliver_at=due)
+    office.sent.failures["2722@vm2.example"] = BUSY
+    office.clock.advance(7 * 86400 + 60)
+    assert (await office.try_once(item)).verdict is Verdict.FAILED
+    assert (await office.try_once(replace(item, attempts=8))).verdict is Verdict.FAILED
+    verdict = (await office.try_once(replace(item, attempts=20))).verdict
+    assert verdict is (Verdict.FAILED if later else Verdict.REFUSED)
+
+
+async def test_a_runner_leaves_giving_up_to_who_tells_the_author() -> None:
+    office = Office()
+    await office.leaves("2722@vm2.example")
+    office.clock.advance(PATIENCE.total_seconds() + 60)
+    node = Primary(office, 1, Sent(failures={"2722@vm2.example": BUSY}))
+    await eventually(lambda: office.store.state.postponed)
+    assert not posted(office)
+    await node.killed()
 
 
 async def test_that_it_is_late_is_told_once() -> None:
@@ -281,7 +300,17 @@ async def test_a_message_that_was_taken_back_is_not_sent() -> None:
     assert not office.sent.parcels
 
 
-@pytest.mark.parametrize("payload", ["{}", "[]", '{"to": "nobody"}', '{"to": "a@b", "of": "x"}', "null"])
+@pytest.mark.parametrize(
+    "payload",
+    [
+        "{}",
+        '{"to": "a@b.c", "due": "2026-01-01"}',
+        "[]",
+        '{"to": "nobody"}',
+        '{"to": "a@b", "of": "x"}',
+        "null",
+    ],
+)
 async def test_a_row_that_says_nothing_ends(payload: str) -> None:
     office = Office()
     item = OutboxItem(uuid7(), Work.POST, OUTGOING, None, office.clock.now(), 0, payload)
