@@ -119,7 +119,7 @@ def _pin(given: str, extension: str, config: Config) -> str:
 def _check_lamps(user: User, config: Config) -> None:
     known = {trunk.name for trunk in config.trunk}
     if wrong := [why for lamp in user.lamps if (why := why_no_lamp(lamp, known))]:
-        raise VoicemailError(f"--lamp: {wrong[0]}")
+        raise VoicemailError(wrong[0])
 
 
 def _row(user: User) -> dict[str, Any]:

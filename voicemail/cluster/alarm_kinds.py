@@ -1,7 +1,7 @@
 """What an administrator must know, as a table: stable names, how bad, what it means, what to do.
 
 Most kinds *stand*: they have a condition, a pure question about two looks at the node. The others
-*happen*: `alarms.py` tells them from changes of status.
+*happen*: `alarms.py` tells them from changes of status, the Primary's process what it gave up.
 """
 
 from collections.abc import Callable

@@ -62,15 +62,17 @@ __all__ = [
 LONGEST_CLOSED = timedelta(minutes=1)
 ALIVE = 3.0
 """Seconds for which an answer proves that a destination is there: longer than a lamp is repeated (2 s)."""
+BURST = 0.1
+"""Seconds of routine work that are made up for when the process was busy."""
 STORE_REST = 1.0
 """Seconds without any work after the store did not answer."""
 
 
 class Agenda:
-    """`random` gives 0 <= x < 1; `pace` is how many routine jobs start in a second."""
+    """`random` gives 0 <= x < 1; `pace` is how many routine jobs start in a second at most, any second."""
 
     def __init__(self, random: Callable[[], float], pace: float = 500.0) -> None:
-        self.pace, self._random, self._gap = pace, random, 1 / pace
+        self.pace, self._random, self._gap = pace, random, (1 + BURST) / pace
         self.lanes: dict[str, Lane] = {}
         self.troubles = Troubles(random)
         self.hungry = False
@@ -260,7 +262,7 @@ class Agenda:
             if now < lane.closed_until or lane.full or subject is None:
                 continue
             del lane.routine[subject]
-            self._next_routine = lane.routine_at = max(self._next_routine, now - 0.1) + self._gap
+            self._next_routine = lane.routine_at = max(self._next_routine, now - BURST) + self._gap
             return self._started(lane, Job(lane.name, subject))
         return None
 

@@ -107,7 +107,7 @@ class Notifier:
     async def refresh(self) -> Sequence[tuple[str, Lamp]]:
         users, further = await self._store.users.all(), await self._store.settings.all(ALTERNATE)
         before, self._directory = self._directory, Directory(users, _further(further))
-        return sorted(changed(before, self._directory, self.where), key=str)
+        return tuple(changed(before, self._directory, self.where))
 
     def subjects(self, lane: str) -> Iterable[Lamp]:
         return self._directory.lamps(lane, self.where)

@@ -242,8 +242,11 @@ class Runner:
 
     async def _refresh(self, now: float) -> None:
         for handler in self._handlers.values():
+            by_lane: dict[str, list[Subject]] = {}
             for lane, subject in await handler.refresh():
-                self._agenda.reassert(lane, (subject,), changed=True)
+                by_lane.setdefault(lane, []).append(subject)
+            for lane, subjects in by_lane.items():
+                self._agenda.reassert(lane, subjects, changed=True)
         took = self._clock.monotonic() - now
         self._users_at, self._users_free = None, now + max(USERS_REST, AT_LEISURE * took)
 

@@ -50,3 +50,31 @@ def test_the_commented_trunk_of_the_example_is_valid():
 )
 def test_a_mistake_is_told_with_its_key_and_line(text: str, expected: str):
     assert expected in refused(text)
+
+
+TRUNK = SMALL + '[[trunk]]\nname = "pbx"\naddresses = ["192.0.2.5"]\n'
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        ('lamp_uri = "mwi@192.0.2.5"', "lamp_uri: .*is no SIP URI"),
+        ('lamp_uri = "sip:{extension}@192.0.2.5 >"', "lamp_uri: .*is no SIP URI"),
+        ('lamp_uri = "sip:{number}@192.0.2.5"', "lamp_uri: .*only word in braces is {extension}"),
+        ('lamp_uri = "sip:mwi@192.0.2.5"', "{extension} is missing in lamp_uri and lamp_headers"),
+        ('lamp_headers = { "X A" = "1" }', "lamp_headers: .*'X A' is no name of a header"),
+        ('lamp_headers = { "Call-ID" = "1" }', "lamp_headers: .*Call-ID cannot be set"),
+        ('lamp_headers = { "X-A" = "1\\r\\nX-B: 2" }', "lamp_headers: .*contains control characters"),
+        ('lamp_body_account = "sip:{extension}\\n"', "lamp_body_account: .*contains control characters"),
+        ('lamp_body = "short"', "lamp_body: .*'full'"),
+    ],
+)
+def test_a_template_of_a_lamp_that_cannot_work_is_told(line: str, expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        parse(TRUNK + line)
+
+
+def test_a_lamp_may_be_told_by_a_header_alone() -> None:
+    lines = 'lamp_uri = "sip:mwi@192.0.2.5"\nlamp_headers = { "X-VM-Mailbox" = "{extension}" }\n'
+    (trunk,) = parse(TRUNK + lines + 'lamp_body = "counts-lf"').trunk
+    assert trunk.lamp_body == "counts-lf"

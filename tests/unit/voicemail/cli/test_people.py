@@ -67,6 +67,7 @@ def test_what_is_kept_for_a_user_is_shown_and_changed(voicemail: CommandLine, st
         ("options 4001 time_zone=Mars", "user 4001: time_zone: 'Mars' is none (such as Europe/Berlin)"),
         ("options 4001 language=xx", "user 4001: language: 'xx' is not spoken here; known: de, en"),
         ("options 4001 lamps=pbx", "user 4001: lamps: no trunk is named 'pbx'"),
+        ("options 4001 lamps=pbx:2001", "user 4001: lamps: no trunk is named 'pbx'"),
         ("options 4001 mail=anna", "user 4001: mail: 'anna' is no mail address"),
         ("options 4001 pin_changed=-", "pin_changed: this is not set by hand"),
         ("options 4001 transfer.number=900", "user 4001: transfer.number: 900 is refused by restriction"),

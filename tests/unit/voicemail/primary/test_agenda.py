@@ -265,7 +265,7 @@ def test_routine_work_is_paced_and_fresh_work_is_not() -> None:
             finish(work, job, SENT, now)
             sent += 1
         now = max(now + 0.0005, work.wake_at(now) or now)
-    assert 100 <= sent <= 112
+    assert 90 <= sent <= 100
     for number in range(50):
         work.add(item(number), plan(f"f{number}", "a"), now)
     assert sum(1 for job in work.ready(now) if job.items) == 50
@@ -282,7 +282,7 @@ def test_destinations_take_turns_in_routine_work() -> None:
             finish(work, job, SENT, now)
             sent[job.lane] += 1
         now = max(now + 0.0005, work.wake_at(now) or now)
-    assert abs(sent["a"] - sent["b"]) <= 1 and sum(sent.values()) >= 100
+    assert abs(sent["a"] - sent["b"]) <= 1 and 90 <= sum(sent.values()) <= 100
 
 
 def test_a_destination_that_is_gone_is_owed_nothing() -> None:
