@@ -1,17 +1,20 @@
 """Two real servers kept identical: what a deposit promises, what a cut and a death cost, how they heal."""
 
 import asyncio
+import json
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from uuid import uuid5
 
 import psycopg
 import pytest
 
 from store.errors import StoreError
+from store.features import SCHEMA
 from store.ids import uuid7
-from store.model import Folder, Mark
+from store.model import Folder, Mark, NewWork, Work
 from store.postgres import PostgresStore
 from tests.fakes.followers import deliver, followed
 from tests.fakes.pair import Pair, Servers, open_pair, running_servers
@@ -323,3 +326,25 @@ async def test_after_a_cut_all_that_was_taken_alone_is_on_both_when_they_say_so_
         assert not any(load.done() for load in loads)
         stop.set()
         await asyncio.gather(*loads)
+
+
+async def test_the_same_work_written_on_both_sides_of_a_cut_is_one_piece_of_work(pair: Pair) -> None:
+    one, two = pair.stores
+    for store in pair.stores:
+        await store.agree(SCHEMA)
+    box, source = uuid7(), uuid7()
+    rows = [NewWork(uuid5(source, str(n)), Work.NOTIFY, box, None, json.dumps({"n": n})) for n in range(3)]
+    pair.servers.cut()
+    await one.outbox.add(rows)
+    await two.outbox.add(rows)
+    [first, *_] = await one.outbox.due(FAR, 1)
+    await one.outbox.done(first, "by 1", 1)
+    pair.servers.join()
+    await pair.caught_up()
+    new = message(uuid7())
+    await one.messages.deposit(new, b"x")
+    await pair.caught_up()
+    assert await two.messages.audio(new.id) == b"x", "replication stopped"
+    for store in pair.stores:
+        left = [item.id for item in await store.outbox.due(FAR, 1) if item.kind is Work.NOTIFY]
+        assert sorted(left) == sorted(row.id for row in rows if row.id != first.id)
