@@ -187,15 +187,21 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
         case UserOptions():
             yield from _zone_mistakes(policy.time_zone)
             yield from _transfer_mistakes(policy.keys or {}, policy.transfer.number)
+        case Location() | Contact() | Device():
+            yield from _mistakes_outside(house, name, policy)
+        case Schedule():
+            if any(not block.weekdays for block in policy.blocks):
+                yield "blocks: one has no day"
+
+
+def _mistakes_outside(house: House, name: str, policy: Location | Contact | Device) -> Iterator[str]:
+    match policy:
         case Location():
             yield from _location_mistakes(house, name, policy)
         case Contact():
             yield from _contact_mistakes(house, name, policy)
         case Device():
             yield from _device_mistakes(policy)
-        case Schedule():
-            if any(not block.weekdays for block in policy.blocks):
-                yield "blocks: one has no day"
 
 
 def taken(house: House, number: str) -> str:
