@@ -54,7 +54,7 @@ async def ask(
         async with asyncio.timeout(patience):
             said = await _exchange(client_context(files), peer, line(asked))
     except TimeoutError:
-        raise PeerUnreachable(f"{peer.name} does not answer at {_at(peer)} within {patience:g} s") from None
+        raise _silent(peer, patience) from None
     except (OSError, ssl.SSLError, ValueError) as error:
         raise PeerUnreachable(f"{peer.name} does not answer at {_at(peer)}: {error}") from None
     if "error" in said:
@@ -63,10 +63,13 @@ async def ask(
 
 
 async def _exchange(context: ssl.SSLContext, peer: Member, question: bytes) -> dict[str, Any]:
-    async with asyncio.timeout(CONNECT):
-        reader, writer = await asyncio.open_connection(
-            peer.address, peer.cluster_port, ssl=context, limit=LONGEST
-        )
+    try:
+        async with asyncio.timeout(CONNECT):
+            reader, writer = await asyncio.open_connection(
+                peer.address, peer.cluster_port, ssl=context, limit=LONGEST
+            )
+    except TimeoutError:
+        raise _silent(peer, CONNECT) from None
     try:
         if (name := common_name(writer.get_extra_info("peercert"))) != node_name(peer.number):
             raise ValueError(f"it is {name!r}")
@@ -81,6 +84,10 @@ async def _exchange(context: ssl.SSLContext, peer: Member, question: bytes) -> d
     if not isinstance(answer, dict):
         raise ValueError("its answer makes no sense")
     return answer
+
+
+def _silent(peer: Member, seconds: float) -> PeerUnreachable:
+    return PeerUnreachable(f"{peer.name} does not answer at {_at(peer)} within {seconds:g} s")
 
 
 def _at(peer: Member) -> str:
