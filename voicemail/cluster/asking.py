@@ -8,6 +8,7 @@ the other; nobody else may ask anything.
 
 import asyncio
 import json
+import os
 import ssl
 from typing import Any
 
@@ -56,7 +57,7 @@ async def ask(
     except TimeoutError:
         raise _silent(peer, patience) from None
     except (OSError, ssl.SSLError, ValueError) as error:
-        raise PeerUnreachable(f"{peer.name} does not answer at {_at(peer)}: {error}") from None
+        raise PeerUnreachable(f"{peer.name} does not answer at {_at(peer)}: {_why(error)}") from None
     if "error" in said:
         raise ClusterError(str(said["error"]))
     return said
@@ -88,6 +89,12 @@ async def _exchange(context: ssl.SSLContext, peer: Member, question: bytes) -> d
 
 def _silent(peer: Member, seconds: float) -> PeerUnreachable:
     return PeerUnreachable(f"{peer.name} does not answer at {_at(peer)} within {seconds:g} s")
+
+
+def _why(error: Exception) -> str:
+    """asyncio's own words for a refused connection tell nobody anything."""
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+    return os.strerror(number) if number and number > 0 else str(error)
 
 
 def _at(peer: Member) -> str:
