@@ -3,6 +3,8 @@
 import time
 from pathlib import Path
 
+from tests.acceptance import scene
+from voicemail import orders
 from voicemail.tour.local import LocalCluster, LocalNode
 
 
@@ -11,9 +13,15 @@ async def lost(cluster: LocalCluster, dead: LocalNode) -> tuple[LocalNode, Path]
     survivor = next(node for node in cluster.nodes if node is not dead)
     await dead.kill()
     await cluster.until(survivor, lambda status: status.get("status") == "Primary")
+    await scene.seen("that the other node is silent", lambda: alone(survivor), 5)
     away = dead.config.directory.with_name(f"{dead.config.directory.name}-lost")
     dead.config.directory.rename(away)
     return survivor, away
+
+
+async def alone(survivor: LocalNode) -> bool:
+    """Whether it knows; who was Primary already hears of it a moment after the death."""
+    return any(node["status"] == "Silent" for node in (await orders.status(survivor.config))["nodes"])
 
 
 async def given_up(survivor: LocalNode) -> str:

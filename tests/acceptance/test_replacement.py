@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -74,10 +75,34 @@ async def test_an_empty_server_takes_the_place_of_a_lost_publisher(cluster: Loca
         ("vm2", 2, True),
     ]
     assert max(took) < 1.5
+    shutil.rmtree(disk)
     print(
         f"old disk refused in {stopped:.1f} s, {MESSAGES} messages copied in {seconds:.1f} s,"
         f" {len(took)} taken meanwhile"
     )
+
+
+async def test_an_empty_server_takes_the_place_of_a_lost_subscriber(cluster: LocalCluster) -> None:
+    """vm1 by now. The publisher goes on without a change of status."""
+    survivor, dead = cluster.nodes[1], cluster.nodes[0]
+    before = json.loads(await survivor.command("cluster", "history", "--json"))
+    _, disk = await lost(cluster, dead)
+    async with survivor.store() as store:
+        took: list[float] = []
+        calls = asyncio.create_task(steadily(store, SIZE, took))
+        secret = await given_up(survivor)
+        seconds = await joined(cluster, survivor, dead, secret)
+        calls.cancel()
+    await scene.seen("both nodes hold the same", lambda: alike(cluster.nodes), 20)
+    nodes = json.loads(await survivor.command("cluster", "status", "--json"))[0]["nodes"]
+    assert [(node["name"], node["publisher"], node["status"]) for node in nodes] == [
+        ("vm1", False, "Secondary"),
+        ("vm2", True, "Primary"),
+    ]
+    assert json.loads(await survivor.command("cluster", "history", "--json")) == before
+    assert max(took) < 1.5
+    shutil.rmtree(disk)
+    print(f"subscriber replaced in {seconds:.1f} s, {len(took)} messages taken meanwhile")
 
 
 async def test_a_damaged_database_is_overwritten_and_what_only_it_had_is_kept(cluster: LocalCluster) -> None:

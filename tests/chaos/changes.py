@@ -43,6 +43,8 @@ class Changes:
         self.random = random.Random(f"{seed} {side}")
         self.made = {"mark": 0, "pin": 0, "greeting": 0, "user": 0, "shared extension": 0, "failed": 0}
         self.added = 0
+        self.gave: set[str] = set()
+        """Extensions that people got here."""
 
     async def run(self, pause: float = 0.25) -> None:
         kinds = {"mark": self.mark, "pin": self.pin, "greeting": self.greeting, "user": self.user}
@@ -75,5 +77,6 @@ class Changes:
         extension = str(4000 + self.added) if self.added % 2 else f"{self.side}{5000 + self.added}"
         try:
             await self.store.users.add(User(uuid7(), extension, f"Added by {self.side}"))
+            self.gave.add(extension)
         except Conflict:
             self.made["shared extension"] += 1

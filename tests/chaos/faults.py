@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,14 @@ class Stage:
     network: Network
     target: NetNode
     other: NetNode
+    beside: asyncio.Task[None] | None = None
+    """What goes on happening until the heal."""
+
+    async def end_beside(self) -> None:
+        if self.beside:
+            self.beside.cancel()
+            with suppress(asyncio.CancelledError):
+                await self.beside
 
 
 @dataclass(frozen=True)
@@ -44,6 +53,8 @@ class Fault:
     (`voicemail/cluster/hearing.py`, hold-down), so the Primary moves later or not at all."""
     unnoticed: bool = False
     """Whether no status may change."""
+    most: int | None = None
+    """Changes of status of each node, at most."""
     lossy: bool = False
     """Whether callers' own packets are lost, so that some of them may give up."""
 
@@ -106,6 +117,44 @@ async def lose_all(stage: Stage) -> None:
     stage.network.lose(20)
 
 
+def slow(seconds: float) -> Act:
+    """So late comes what one node says to the other, each way."""
+
+    async def act(stage: Stage) -> None:
+        await asyncio.to_thread(stage.network.slow, seconds)
+
+    return act
+
+
+async def flap(stage: Stage) -> None:
+    """The link comes and goes, 3 s each, until it is healed."""
+    stage.beside = asyncio.create_task(_flapping(stage.network))
+
+
+async def _flapping(network: Network) -> None:
+    while True:
+        network.cut()
+        await asyncio.sleep(3.0)
+        network.heal()
+        await asyncio.sleep(3.0)
+
+
+async def kill_duties_ever_again(stage: Stage) -> None:
+    """A critical service dies as soon as it runs."""
+    stage.beside = asyncio.create_task(_killing(stage.target))
+
+
+async def _killing(node: NetNode) -> None:
+    while True:
+        scene.send(scene.duties(node), signal.SIGKILL)
+        await asyncio.sleep(0.1)
+
+
+async def let_be(stage: Stage) -> None:
+    await stage.end_beside()
+    stage.network.heal()
+
+
 async def mend(stage: Stage) -> None:
     stage.network.heal()
 
@@ -157,6 +206,8 @@ FAULTS = {
         Fault("cut 10 s", 10.0, cut, mend, splits=True, alarms=True, moves=True),
         Fault("deaf node", 8.0, deafen, mend, splits=True, alarms=True),
         Fault("lose 20 % between", 10.0, lose, mend, splits=True, unnoticed=True),
+        Fault("round trip 100 ms", 10.0, slow(0.05), mend, splits=True, unnoticed=True),
+        Fault("round trip 600 ms", 10.0, slow(0.3), mend, splits=True, unnoticed=True),
         Fault("lose 20 % everywhere", 8.0, lose_all, mend, lossy=True, alarms=True),
         Fault("kill both nodes", 0.5, kill_both, start_both, both_down=True),
         Fault("full disk", 5.0, fill_disk, empty_disk),
@@ -164,6 +215,7 @@ FAULTS = {
         Fault("kill edge", 2.0, signals(scene.edge, KILL), nothing),
         Fault("kill workers' zygote", 2.0, signals(zygote, KILL), nothing),
         Fault("kill Primary's services", 2.0, signals(scene.duties, KILL), nothing),
+        Fault("kill them ever again", 12.0, kill_duties_ever_again, let_be, moves=True),
     )
 }
 CLOCK = {
@@ -178,6 +230,8 @@ LONG = {
     for fault in (
         Fault("cut 30 s", 30.0, cut, mend, splits=True, alarms=True, moves=True),
         Fault("lose 20 % for 600 s", 600.0, lose, mend, splits=True, unnoticed=True),
+        Fault("round trip 2 s", 10.0, slow(1.0), mend, splits=True),
+        Fault("flap 20 times", 120.0, flap, let_be, splits=True, alarms=True, moves=True, most=4),
         Fault("cut 300 s", 300.0, cut, mend, splits=True, alarms=True, moves=True),
     )
 }

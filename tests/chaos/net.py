@@ -4,7 +4,8 @@
 where it is the callers' host and has the bridge. Nothing of it is seen outside, and the kernel takes
 everything away, processes included, when the program ends in whatever way.
 
-This kernel has no netem; packets are dropped by nftables on the bridge, each direction of each pair apart.
+This kernel has no netem; packets are dropped by nftables on the bridge, each direction of each pair apart,
+and passed on late by slow.py.
 """
 
 import os
@@ -14,8 +15,17 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.chaos.slow import Slow
+
 CALLERS = "10.77.0.9"
 MARK = "TANDEM_CHAOS_INSIDE"
+KNOCK = """import socket, sys, time
+knock = lambda: socket.socket().connect_ex((sys.argv[1], 9))
+knock()
+began = time.monotonic()
+assert knock() == 111
+print(time.monotonic() - began)"""
+"""The first asks for the hardware address, too."""
 NEW = ("--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child", "--mount-proc")
 
 
@@ -59,6 +69,7 @@ class Network:
     """Made once a run. `drop` and `heal` take effect at once, for packets already on their way too."""
 
     hosts: dict[int, subprocess.Popen[bytes]] = field(default_factory=dict)
+    _slow: Slow | None = None
 
     def make(self) -> None:
         run("ip", "link", "set", "lo", "up")
@@ -107,6 +118,27 @@ class Network:
         for hook in ("forward", "input", "output"):
             run("nft", f"add rule bridge cut on_{hook} numgen random mod 100 < {percent} drop")
 
+    def slow(self, seconds: float) -> None:
+        """Between the nodes, each way; callers are as near to both as before. Raises OSError when the way is
+        not that slow."""
+        self.cut()
+        self._slow = Slow(("v1", "v2"), (self._hardware(1), self._hardware(2)), seconds)
+        if not 2 * seconds <= (found := self.round_trip()) < 2 * seconds + 0.1:
+            raise OSError(f"a round trip takes {found:.3f} s, not {2 * seconds:g} s")
+
+    def round_trip(self) -> float:
+        """Seconds from node 1 to node 2 and back, by a connection that is refused."""
+        command = [*self.on(1), sys.executable, "-S", "-c", KNOCK, address(2)]
+        return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+    def _hardware(self, node: int) -> bytes:
+        command = [*self.on(node), "ip", "-brief", "link", "show", "eth0"]
+        said = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+        return bytes.fromhex(said[2].replace(":", ""))
+
     def heal(self) -> None:
+        if self._slow:
+            self._slow.end()
+            self._slow = None
         for hook in ("forward", "input", "output"):
             run("nft", f"flush chain bridge cut on_{hook}")

@@ -2,6 +2,7 @@
 
 import asyncio
 import email
+import json
 import random
 import time
 from collections import Counter, defaultdict
@@ -50,6 +51,8 @@ class Trial:
         self.lamps, self.users, self.quiet = Lamps(), dict[str, UUID](), list[UUID]()
         self.arrivals: dict[str, list[float]] = defaultdict(list)
         self.read: set[Path] = set()
+        self.given_twice: set[str] = set()
+        """Extensions that both sides gave to somebody."""
         self.clock = time.time() - time.monotonic()
 
     async def __aenter__(self) -> "Trial":
@@ -135,6 +138,7 @@ class Trial:
                 task.cancel()
         healed = time.monotonic()
         await asyncio.gather(*writing, return_exceptions=True)
+        self.given_twice |= sides[0].gave & sides[1].gave
         await self._after(row, fault, target.number, start, healed)
         self.rows.append(row)
         self.faults.append(fault)
@@ -160,6 +164,9 @@ class Trial:
         row.changes = sum(start <= c.at - self.clock <= end for c in self.changes())
         if fault.unnoticed and row.changes:
             row.wrong.append(f"{row.changes} changes of status, for nothing")
+        each = Counter(c.node for c in self.changes() if start <= c.at - self.clock <= end)
+        if fault.most is not None and max(each.values(), default=0) > fault.most:
+            row.wrong.append(f"the nodes changed their status {dict(each)} times")
         trusting = fault.name == "kill node" or not any(earlier.alarms for earlier in self.faults)
         if fault.moves and trusting and row.target.endswith("Primary") and row.new_primary is None:
             row.wrong.append("the other node did not become Primary")
@@ -225,6 +232,7 @@ class Trial:
             ("every confirmed message on both nodes", self._arrived, 20.0),
             ("both nodes hold the same", self.alike, 20.0),
             ("the same derived state on both", self._same_listings, 5.0),
+            ("extensions given twice listed as conflicts", self._conflicts_told, 5.0),
             ("a mail of each message", self._mailed, 30.0),
             ("each lamp right", self._lamps_right, 5.0),
         ):
@@ -238,6 +246,7 @@ class Trial:
         for row, window, fault, until in zip(self.rows, self.windows, self.faults, following, strict=True):
             self._complete(row, window, until, held)
             row.wrong += self._judge(row, fault)
+        self.tell(f"extensions given twice: {len(self.given_twice)}")
         self.tell(f"how calls ended: {dict(Counter(f'{o.end}: {o.why}' for o in self.crowd.outcomes))}")
         if self.rows:
             self.rows[-1].wrong += wrong
@@ -297,6 +306,14 @@ class Trial:
         ]
         people = [[repr(user) for user in await store.users.all()] for store in self.stores]
         return listings[0] == listings[1] and people[0] == people[1]
+
+    async def _conflicts_told(self) -> bool:
+        """By the administrator's command, on both nodes; no more and no fewer."""
+        for node in self.cluster.nodes:
+            (said,) = json.loads(await node.command("cluster", "conflicts", "--json"))
+            if {one["extension"] for one in said["shared"]} != self.given_twice:
+                return False
+        return True
 
     async def _mailed(self) -> bool:
         """Also notes when each mail came."""

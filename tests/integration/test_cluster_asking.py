@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
 import ssl
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,8 +70,20 @@ async def test_a_peer_that_does_not_answer_in_time_is_told(both: tuple[End, End]
 async def test_nobody_there_is_told(both: tuple[End, End]) -> None:
     one, two = both
     await two.listener.stop()
-    with pytest.raises(PeerUnreachable, match="vm2 does not answer"):
+    with pytest.raises(PeerUnreachable, match=r"vm2 does not answer at [\d.:]+: Connection refused$"):
         await ask(one.files, peer_of(one), QUESTION)
+
+
+async def test_a_frozen_peer_is_told_of_as_soon_as_it_is_known(
+    both: tuple[End, End], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its kernel takes the connection, nobody else does. However long an answer may take."""
+    one, _ = both
+    monkeypatch.setattr(asking, "CONNECT", 0.2)
+    with socket.create_server((LOOPBACK, 0)) as nobody:
+        frozen = replace(peer_of(one), cluster_port=nobody.getsockname()[1])
+        with pytest.raises(PeerUnreachable, match=r"vm2 does not answer at .* within 0\.2 s"):
+            await ask(one.files, frozen, QUESTION, 280.0)
 
 
 async def test_a_peer_that_knows_no_questions_is_told(

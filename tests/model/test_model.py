@@ -37,7 +37,7 @@ NOT_SEEN = {
         S.STARTING,
         "calls can be answered here again",
     ): "without it the node goes straight where it goes in the end",
-    (S.PRIMARY, "no other node has joined"): "there are two nodes here",
+    (S.PRIMARY, "no other node had joined"): "there are two nodes here",
     (
         S.PRIMARY,
         "the stores are merged and it is the publisher",
@@ -49,7 +49,7 @@ NOT_SEEN = {
     ): "the publisher would take the work back, and all would settle",
 }
 """Rules whose loss the model cannot see, and why. The unit tests and the simulation see them."""
-NEVER_DECIDES = {(S.PRIMARY, "no other node has joined")}
+NEVER_DECIDES = {(S.PRIMARY, "no other node had joined")}
 
 
 def key(rule: Rule) -> tuple[Status, str]:

@@ -122,7 +122,7 @@ def _column(node: dict[str, Any]) -> dict[str, Any]:
         "Not running": ", ".join(name for name, up in programs.items() if not up),
         "To send to the other (bytes)": node.get("lag"),
         "Kept for the other (bytes)": _kept(replication),
-        "Slot": "lost" if replication.get("lost") else None,
+        "Slot": _slot(replication),
         "Single copies": node.get("single_copies"),
         "Conflicts": replication.get("conflicts"),
         "Schema": node.get("schema"),
@@ -132,6 +132,15 @@ def _column(node: dict[str, Any]) -> dict[str, Any]:
 def _kept(replication: dict[str, Any]) -> str | None:
     retained, room = replication.get("retained"), replication.get("room")
     return None if retained is None else f"{retained}" if room is None else f"{retained} of {retained + room}"
+
+
+def _slot(replication: dict[str, Any]) -> str | None:
+    """Whether the log is kept from which the other server, away for a while, gets what it missed."""
+    if replication.get("lost"):
+        return "lost: what it missed is copied"
+    if "retained" not in replication:
+        return None
+    return "none" if replication["retained"] is None else "kept"
 
 
 def _taking(node: dict[str, Any]) -> str | None:

@@ -8,6 +8,7 @@ the other; nobody else may ask anything.
 
 import asyncio
 import json
+import os
 import ssl
 from typing import Any
 
@@ -54,19 +55,22 @@ async def ask(
         async with asyncio.timeout(patience):
             said = await _exchange(client_context(files), peer, line(asked))
     except TimeoutError:
-        raise PeerUnreachable(f"{peer.name} does not answer at {_at(peer)} within {patience:g} s") from None
+        raise _silent(peer, patience) from None
     except (OSError, ssl.SSLError, ValueError) as error:
-        raise PeerUnreachable(f"{peer.name} does not answer at {_at(peer)}: {error}") from None
+        raise PeerUnreachable(f"{peer.name} does not answer at {_at(peer)}: {_why(error)}") from None
     if "error" in said:
         raise ClusterError(str(said["error"]))
     return said
 
 
 async def _exchange(context: ssl.SSLContext, peer: Member, question: bytes) -> dict[str, Any]:
-    async with asyncio.timeout(CONNECT):
-        reader, writer = await asyncio.open_connection(
-            peer.address, peer.cluster_port, ssl=context, limit=LONGEST
-        )
+    try:
+        async with asyncio.timeout(CONNECT):
+            reader, writer = await asyncio.open_connection(
+                peer.address, peer.cluster_port, ssl=context, limit=LONGEST
+            )
+    except TimeoutError:
+        raise _silent(peer, CONNECT) from None
     try:
         if (name := common_name(writer.get_extra_info("peercert"))) != node_name(peer.number):
             raise ValueError(f"it is {name!r}")
@@ -81,6 +85,16 @@ async def _exchange(context: ssl.SSLContext, peer: Member, question: bytes) -> d
     if not isinstance(answer, dict):
         raise ValueError("its answer makes no sense")
     return answer
+
+
+def _silent(peer: Member, seconds: float) -> PeerUnreachable:
+    return PeerUnreachable(f"{peer.name} does not answer at {_at(peer)} within {seconds:g} s")
+
+
+def _why(error: Exception) -> str:
+    """asyncio's own words for a refused connection tell nobody anything."""
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
+    return os.strerror(number) if number and number > 0 else str(error)
 
 
 def _at(peer: Member) -> str:

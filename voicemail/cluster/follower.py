@@ -96,9 +96,10 @@ class Idle:
     """Failures until then: one more means that it tries."""
 
 
-def idle(before: Idle | None, incoming: SubscriptionState | None, now: float) -> Idle | None:
-    """None: it fetches them, or is not meant to."""
-    if incoming is None or not incoming.enabled or incoming.running:
+def idle(before: Idle | None, incoming: SubscriptionState | None, there: bool, now: float) -> Idle | None:
+    """None: it fetches them, is not meant to, or cannot: the peer's database is not `there`. A connection
+    that is refused counts as no failure, so an absent peer would look like a worker that does not try."""
+    if not there or incoming is None or not incoming.enabled or incoming.running:
         return None
     same = before is not None and before.errors == incoming.errors
     return before if same else Idle(now, incoming.errors)
@@ -184,11 +185,12 @@ class Follower:
         await replica.switch_synchronous(want)
         incoming, slot = await replica.subscription_state(), await replica.slot_state()
         receiving = incoming is not None and incoming.enabled and incoming.running and incoming.ready
-        if receiving or peer is None or not peer.database:
-            self._received = now
-        self._idle = idle(self._idle, incoming, now)
-        if peer and peer.database:
-            self._keep_linked(replica, incoming, now)
+        there, seen = peer is not None and peer.database, time.monotonic()  # our own database may hang
+        if receiving or not there:
+            self._received = seen
+        self._idle = idle(self._idle, incoming, there, seen)
+        if there:
+            self._keep_linked(replica, incoming, seen)
         if now - self._counted > COUNT:
             self._conflicts, self._counted = await replica.conflicts(), now
         single = await (replica.clear_single_copies() if want else replica.single_copies())

@@ -140,7 +140,7 @@ RULES = (  # the first whose `when` holds decides
         "its services are starting",
         lambda v: v.me is S.STARTING and not v.ready,
     ),
-    Rule(S.PRIMARY, "no other node has joined", lambda v: v.alone),
+    Rule(S.PRIMARY, "no other node had joined", lambda v: v.alone),
     Rule(
         S.STARTING,
         "the other node is being looked for",

@@ -43,6 +43,15 @@ def test_lines_without_news_are_left_out() -> None:
     details = {"programs": {"edge": True, "workers": False, "primary": False}, "replication": {"lost": True}}
     rows = shown(PRIMARY | details, {"number": 2, "status": "Silent"})
     assert rows["Not running"] == ("workers, primary", "")
-    assert rows["Slot"] == ("lost", None)
+    assert rows["Slot"] == ("lost: what it missed is copied", None)
     calm = shown(PRIMARY, PRIMARY | {"number": 2})
     assert not {"Not running", "Slot", "Conflicts"} & calm.keys()
+
+
+def test_of_each_server_is_told_whether_it_keeps_what_the_other_misses() -> None:
+    def replicating(**what: object) -> dict[str, object]:
+        return PRIMARY | {"replication": {"lost": False, **what}}
+
+    rows = shown(replicating(retained=56, room=100), replicating(retained=None, room=None) | {"number": 2})
+    assert rows["Slot"] == ("kept", "none")
+    assert rows["Kept for the other (bytes)"] == ("56 of 156", None)

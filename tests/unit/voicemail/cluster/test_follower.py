@@ -37,15 +37,21 @@ def subscription(running: bool = False, errors: int = 3, enabled: bool = True) -
 
 
 def test_a_database_that_does_not_even_try_is_idle_since_its_last_failure() -> None:
-    first = idle(None, subscription(), 1.0)
+    first = idle(None, subscription(), True, 1.0)
     assert first == Idle(1.0, 3)
-    assert idle(first, subscription(), 9.0) == first
-    assert idle(first, subscription(errors=4), 9.0) == Idle(9.0, 4)
+    assert idle(first, subscription(), True, 9.0) == first
+    assert idle(first, subscription(errors=4), True, 9.0) == Idle(9.0, 4)
 
 
 @pytest.mark.parametrize("state", [None, subscription(running=True), subscription(enabled=False)])
 def test_a_database_that_fetches_or_is_not_meant_to_is_not_idle(state: SubscriptionState | None) -> None:
-    assert idle(Idle(1.0, 3), state, 9.0) is None
+    assert idle(Idle(1.0, 3), state, True, 9.0) is None
+
+
+def test_a_database_that_nobody_answers_is_not_idle_however_long_that_lasts() -> None:
+    """Or a peer that was down for some seconds would be copied from anew, instead of followed on."""
+    assert idle(Idle(1.0, 3), subscription(), False, 90.0) is None
+    assert idle(None, subscription(), True, 90.5) == Idle(90.5, 3)
 
 
 def test_what_was_written_before_a_look_is_delivered_when_the_peer_is_past_it() -> None:
