@@ -12,20 +12,19 @@ import time
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import format_datetime
 from typing import NoReturn
 
 import structlog
-from aiosmtpd.smtp import MISSING, SMTP, Envelope, TLSSetupException
+from aiosmtpd.smtp import MISSING, SMTP, TLSSetupException
 
 from store.ids import uuid7
 from voicemail.access.body import CRLF, END, Body
 from voicemail.access.desk import Desk
 from voicemail.access.door import source_of
-from voicemail.access.params import Refused, Sender, greeting_name, recipient, sender
-from voicemail.intake.letter import Letter, Recipient, Trust
+from voicemail.access.params import Refused, greeting_name, recipient, sender
+from voicemail.access.transaction import Mail, received_line
+from voicemail.intake.letter import Letter
 from voicemail.intake.spool import Incoming
 
 log = structlog.get_logger()
@@ -44,20 +43,6 @@ WHOLE_MAIL = 900.0
 WRONG_PASSWORDS = 3
 FATAL = "552 5.3.4 the mail is far too large"
 """Said to a client that goes on sending; the connection is closed."""
-DATA_GOES = "354 end with <CR><LF>.<CR><LF>"
-
-
-@dataclass
-class Mail(Envelope):
-    """A mail in the making; `sender` None before MAIL."""
-
-    sender: Sender | None = None
-    trust: Trust | None = None
-    recipients: list[Recipient] = field(default_factory=list)
-    mailboxes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__()
 
 
 class Connection(SMTP):
@@ -298,7 +283,7 @@ class Connection(SMTP):
             await self.push("452 4.3.1 no room for mails, try again later")
             return
         try:
-            await self.push(DATA_GOES)
+            await self.push("354 end with <CR><LF>.<CR><LF>")
             answer = await self._received(incoming)
         except BaseException:
             incoming.discard()
@@ -367,7 +352,7 @@ class Connection(SMTP):
             id=incoming.id,
             sender=said.address,
             recipients=tuple(mail.recipients),
-            received=datetime.now().astimezone(),
+            received=now(),
             source=self._source,
             trust=mail.trust,
             user=self._user,
@@ -391,11 +376,8 @@ class Connection(SMTP):
         return f"250 2.0.0 taken as {letter.id}"
 
     def _trace(self, identifier: str) -> bytes:
-        """The Received line (RFC 5321 section 4.4)."""
         how = "ESMTP" + "S" * (self._tls_protocol is not None) + "A" * bool(self._user)
-        now = format_datetime(datetime.now().astimezone())
-        who = f"from {self._called} ([{self._source}])"
-        return f"Received: {who} by {self.desk.name} with {how} id {identifier}; {now}\r\n".encode()
+        return received_line(self._called, self._source, self.desk.name, how, identifier, now())
 
     def _from(self) -> str:
         said = self._mail().sender
@@ -404,6 +386,11 @@ class Connection(SMTP):
 
 class _Aborted(Exception):
     """The client has given up AUTH, and was told so."""
+
+
+def now() -> datetime:
+    """In this machine's time zone."""
+    return datetime.now().astimezone()
 
 
 def _after(argument: str | None, keyword: str) -> str:

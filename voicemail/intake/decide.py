@@ -135,6 +135,12 @@ def to_be_told(recipients: Sequence[Recipient], event: str = "FAILURE") -> tuple
     return tuple(each for each in recipients if event in (each.notify or default))
 
 
+def plain(xtext: str) -> str:
+    """What xtext (RFC 3461 section 4) stands for; what is no printable ASCII becomes `?`."""
+    decoded = re.sub(r"\+([0-9A-F]{2})", lambda code: chr(int(code[1], 16)), xtext)
+    return re.sub(r"[^ -~]", "?", decoded)
+
+
 def report(
     letter: Letter,
     key: UUID,
@@ -151,11 +157,11 @@ def report(
         "to": letter.sender,
         "original_id": message_id,
         "recipients": [each.address for each in recipients],
-        "original_recipients": [each.original for each in recipients],
+        "original_recipients": [plain(each.original.partition(";")[2]) for each in recipients],
         "status": status,
         "why": why,
         "headers": header_block(raw),
-        "envid": letter.envelope_id,
+        "envid": plain(letter.envelope_id),
         "ret": letter.ret,
     }
     about = f"report {status} {' '.join(sorted(each.address for each in recipients))}"

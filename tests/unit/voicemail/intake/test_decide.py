@@ -163,7 +163,8 @@ def test_reports_are_sent_where_they_were_not_declined() -> None:
 
 
 def test_a_report_is_one_piece_of_work_and_says_all() -> None:
-    letter = replace(LETTER, envelope_id="e1", ret="HDRS")
+    whom = (Recipient("1001@vm.example.com", (), "rfc822;anna+2Bx@example.com"),)
+    letter = replace(LETTER, recipients=whom, envelope_id="e+2B1+0D+0A", ret="HDRS")
     work = report(letter, UUID(int=1), RAW, "1@a", letter.recipients, "5.6.1", "no sound")
     assert work == report(
         replace(letter, id=UUID(int=3)), UUID(int=1), RAW, "1@a", letter.recipients, "5.6.1", "no sound"
@@ -175,7 +176,12 @@ def test_a_report_is_one_piece_of_work_and_says_all() -> None:
         "5.6.1",
         "no sound",
     )
-    assert (said["recipients"], said["original_id"], said["envid"]) == (["1001@vm.example.com"], "1@a", "e1")
+    assert (said["recipients"], said["original_id"], said["envid"]) == (
+        ["1001@vm.example.com"],
+        "1@a",
+        "e+1??",
+    )
+    assert said["original_recipients"] == ["anna+x@example.com"]
     assert json.loads(report(letter, UUID(int=1), RAW, "", (), "2.1.5", "").payload)["kind"] != "dsn"
 
 
