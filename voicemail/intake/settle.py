@@ -20,7 +20,7 @@ from sip.errors import BadSound
 from store.api import Store
 from store.errors import StoreError, Unavailable
 from store.model import Envelope, NewMessage, Part, Remote, User
-from voicemail import postroom
+from voicemail import departures, postroom
 from voicemail.intake import contacts, quarantine, reports
 from voicemail.intake.addresses import Addresses, Away
 from voicemail.intake.decide import (
@@ -167,16 +167,18 @@ class Settling:
             self._store, [name for each, name in wanted.items() if name and each not in barred]
         )
         message = self._message(letter, key, mail, sender, seconds)
-        if plan.remote:
-            # Two systems whose lists name each other would send it around for ever.
-            log.warning("mail is not passed on to other systems", letter=str(letter.id), to=plan.remote)
+        wait = self._settings.wait_for_peer
         if plan.mailboxes:
-            await self._store.messages.send(message, plan.mailboxes, audio, wait=self._settings.wait_for_peer)
+            await self._store.messages.send(message, plan.mailboxes, audio, wait=wait)
+        away = await departures.sorted_out(self._store, message, plan.remote, None)
+        if away.going:
+            await departures.depart(self._store, message, away.going, audio, wait)
         lost = {**gone(letter.recipients, wanted, plan), **dict.fromkeys(barred, NOT_ALLOWED)}
         told = await self._told(letter, key, raw, mail, lost)
-        if plan.mailboxes or told:
+        if plan.mailboxes or away.going or told:
             await self._learn(mail)
-            return Settled(", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", told))))
+            far = f"{len(away.going)} elsewhere" if away.going else ""
+            return Settled(", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", far, told))))
         return await self._undeliverable(letter, key, raw, mail, message, audio)
 
     async def _addressees(self, letter: Letter) -> dict[str, str]:

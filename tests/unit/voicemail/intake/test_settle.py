@@ -374,3 +374,15 @@ async def test_contacts_are_made_and_changed_where_the_location_wants_it(
 )  # fmt: skip
 def test_what_a_local_part_may_mean(local: str, expected: tuple[str, ...]) -> None:
     assert candidates(local) == expected
+
+
+async def test_a_users_mail_to_a_list_also_goes_to_its_members_elsewhere(
+    store: MemoryStore, take: Take
+) -> None:
+    both = Members(members=("1002", "2799@pbx.example.net"))
+    await store.settings.put(Setting(both.KIND, "Sales", both.model_dump_json()))
+    mail = replace(MAIL, sender=Person("anna@example.com"))
+    assert await take(mail, to("sales", sender="anna@example.com")) == "1 mailboxes, 1 elsewhere"
+    [work] = [each for each in store.state.outbox.values() if each.kind is Work.POST]
+    assert json.loads(work.payload)["to"] == "2799@pbx.example.net"
+    assert await take(replace(MAIL, message_id="2@x"), to("sales")) == "1 mailboxes", "outside senders' do not"
