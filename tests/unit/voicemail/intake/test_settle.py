@@ -385,4 +385,4 @@ async def test_a_users_mail_to_a_list_also_goes_to_its_members_elsewhere(
     assert await take(mail, to("sales", sender="anna@example.com")) == "1 mailboxes, 1 elsewhere"
     [work] = [each for each in store.state.outbox.values() if each.kind is Work.POST]
     assert json.loads(work.payload)["to"] == "2799@pbx.example.net"
-    assert await take(replace(MAIL, message_id="2@x"), to("sales")) == "1 mailboxes", "outside senders' do not"
+    assert await take(replace(MAIL, message_id="2@x"), to("sales")) == "1 mailboxes", "an outsider's does not"
