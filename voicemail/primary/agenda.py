@@ -227,6 +227,11 @@ class Agenda:
             lane.routine[job.subject] = None
         return [step for item in job.items for step in self._released(item, job.place)]
 
+    def trouble(self, job: Job) -> tuple[Trouble | None, Trouble | None]:
+        """What is wrong with the destination of a job, and with its lamp."""
+        lane = self.lanes.get(job.lane)
+        return lane.trouble if lane else None, self.troubles.all.get(job.place)
+
     # -- inside ----------------------------------------------------------------------------------
 
     def _file(self, lane: Lane, item: OutboxItem, subject: Subject, now: float) -> list[Step]:

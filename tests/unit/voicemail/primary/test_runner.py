@@ -12,6 +12,7 @@ from uuid import UUID
 
 import aiosmtplib
 import pytest
+from structlog.testing import capture_logs
 
 from sip.mwi import Summary, parse
 from store.errors import Unavailable
@@ -280,8 +281,7 @@ async def test_a_silent_trunk_is_tried_again_and_gets_all_lamps_when_it_is_back(
     async with primary.on_duty():
         primary.world.codes["192.0.2.5"] = 408
         await primary.deposit()
-        await eventually(lambda: primary.left == 1)  # the mail is out
-        assert primary.lamp(f"sip:1001@{OWN}") == (1, 0)
+        await eventually(lambda: primary.left == 1 and primary.lamp(f"sip:1001@{OWN}") == (1, 0))
         tried = len(primary.world.to("192.0.2.5"))
         await primary.later(120)
         assert tried < len(primary.world.to("192.0.2.5")) < 12
@@ -735,3 +735,24 @@ async def test_whoever_asks_for_one_destination_or_one_lamp_gets_it_alone(primar
         primary.runner.send_again("trunk pbx", [Lamp(BEN.id, "1002")])
         await primary.later(1)
         assert [r.target for r in primary.world.requests] == ["sip:mwi-1002@192.0.2.5"]
+
+
+async def test_silence_and_refusals_are_logged_once_each_way(primary: Primary) -> None:
+    with capture_logs() as lines:
+        async with primary.on_duty():
+            await primary.later(5)
+            primary.world.codes["mwi-1001@"] = 404
+            await primary.deposit()
+            await primary.later(40)
+            primary.world.codes.clear()
+            await primary.later(60)
+            primary.world.codes["192.0.2.5"] = 408
+            await primary.deposit(BEN)
+            await primary.later(60)
+    told = [line for line in lines if line.get("lane") == "trunk pbx" and line["event"] in EVENTS]
+    assert [line["event"] for line in told] == list(EVENTS)
+    assert (told[0]["lamp"], told[0]["why"]) == ("1001", "answered 404")
+
+
+EVENTS = ("lamp not taken", "lamp taken again", "destination does not answer")
+"""In the order in which they must come."""
