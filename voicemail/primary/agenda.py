@@ -210,7 +210,8 @@ class Agenda:
             case Verdict.SENT | Verdict.REFUSED:
                 result = outcome.text if outcome.verdict is Verdict.SENT else f"refused: {outcome.text}"
                 self.troubles.cleared(job.place)
-                return [*self._each(job.items, job.place, result), *self._answers(lane, now)]
+                again = self._answers(lane, now) or [Recovered(lane.name, forgot=True)] * outcome.lost
+                return [*self._each(job.items, job.place, result), *again]
             case Verdict.SILENT if now - lane.answered < ALIVE:  # packets are lost, but not all
                 self._rest(lane, job, outcome, now, patient=True)
                 return self._put_off(lane, job.subject, job.items, outcome.text, now)

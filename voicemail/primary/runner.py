@@ -38,8 +38,7 @@ from voicemail.primary.lease import LONG_AGO, Lease, NotPrimary, Permit
 PAGE = 500
 """Items fetched beyond those known already (in hand, or left in the store for want of room)."""
 AT_LEISURE = 10
-"""All users are read again after so many times as long as it took to read them, or after USERS_REST: with
-20,000 of them that keeps the process free for lamps."""
+"""All users are read again after so many times as long as it took, or after USERS_REST: it keeps us busy."""
 USERS_REST = 2.0
 """Seconds between two readings of all users, so that an import of thousands reads few times."""
 LEAST_WAIT = 1.0
@@ -254,12 +253,13 @@ class Runner:
             seen_through, limit = set(self._recent), PAGE + self._agenda.in_hand + left
             due = await self._store.outbox.due(self._clock.now(), self.lease.epoch, limit)
             left = 0
+            recent = [item for item in due if item.id in self._recent]  # the next answer is newer
             for item in due:
                 if not self._agenda.holds(item) and item.id not in self._recent:
                     left += await self._take(item)
             self._recent -= seen_through
             self._start()
-            more = len(due) == limit
+            more = bool(recent) or len(due) == limit
         self._away = False
         self._fetch_free = 2 * self._clock.monotonic() - now
         if self._retry_at is not None and now >= self._retry_at:
@@ -344,7 +344,8 @@ class Runner:
         records = []
         for step in steps:
             if isinstance(step, Recovered):
-                log.info("destination answers again", lane=step.lane)
+                what = "forgot its lamps" if step.forgot else "answers again"
+                log.info(f"destination {what}", lane=step.lane)
                 self._again_at[step.lane] = self._clock.monotonic()
             else:
                 records.append(self._spawn(self._record(patient(step, self._clock.now()), epoch)))

@@ -194,19 +194,26 @@ async def test_lamps_are_sent_again_hourly_and_publications_before_they_expire(p
         assert len(primary.world.to("192.0.2.5")) == 2
 
 
-async def test_a_publication_replaces_its_predecessor_and_is_begun_anew_when_forgotten(
-    primary: Primary,
-) -> None:
+async def test_a_publication_replaces_its_predecessor(primary: Primary) -> None:
     async with primary.on_duty():
         await primary.deposit()
         await eventually(lambda: primary.left == 0)
         assert len(primary.world.etags) == 2, "one for each mailbox"
+        assert "SIP-If-Match" in dict(primary.world.to(f"1001@{OWN}")[-1].headers)
+
+
+async def test_an_edge_that_forgot_one_publication_is_told_every_lamp_once(primary: Primary) -> None:
+    async with primary.on_duty():
+        await primary.later(5)
+        primary.world.forget()
         primary.world.etags.clear()  # the edge lost its state
+        primary.world.lamps.clear()
         await primary.deposit()
-        await eventually(lambda: primary.left == 0)
-        assert primary.lamp(f"sip:1001@{OWN}") == (2, 0)
-        answers = [dict(r.headers).get("SIP-If-Match") for r in primary.world.to(f"1001@{OWN}")]
-        assert answers[-1] is None and answers[-2] is not None
+        await primary.later(2)
+        assert (primary.lamp(f"sip:1001@{OWN}"), primary.lamp(f"sip:1002@{OWN}")) == ((1, 0), (0, 0))
+        matches = [dict(r.headers).get("SIP-If-Match") for r in primary.world.to(f"1001@{OWN}")]
+        assert matches[0] is not None and matches[1] is None, "begun anew"
+        assert len(matches) == 3 and len(primary.world.to(f"1002@{OWN}")) == 1
 
 
 async def test_an_edge_that_comes_back_is_told_every_lamp(primary: Primary) -> None:
@@ -756,3 +763,16 @@ async def test_silence_and_refusals_are_logged_once_each_way(primary: Primary) -
 
 EVENTS = ("lamp not taken", "lamp taken again", "destination does not answer")
 """In the order in which they must come."""
+
+
+async def test_what_has_just_been_postponed_is_tried_at_once_when_somebody_is_in_a_hurry(
+    primary: Primary,
+) -> None:
+    primary.world.codes["mwi-1001@"] = 404
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 1 and primary.store.state.postponed)
+        primary.world.codes.clear()
+        await primary.store.outbox.hurry(list(primary.store.state.postponed))
+        primary.runner.hurry()
+        await eventually(lambda: primary.left == 0)
