@@ -210,7 +210,8 @@ class Agenda:
             case Verdict.SENT | Verdict.REFUSED:
                 result = outcome.text if outcome.verdict is Verdict.SENT else f"refused: {outcome.text}"
                 self.troubles.cleared(job.place)
-                return [*self._each(job.items, job.place, result), *self._answers(lane, now)]
+                again = self._answers(lane, now) or [Recovered(lane.name, forgot=True)] * outcome.lost
+                return [*self._each(job.items, job.place, result), *again]
             case Verdict.SILENT if now - lane.answered < ALIVE:  # packets are lost, but not all
                 self._rest(lane, job, outcome, now, patient=True)
                 return self._put_off(lane, job.subject, job.items, outcome.text, now)
@@ -226,6 +227,11 @@ class Agenda:
         if not job.items:
             lane.routine[job.subject] = None
         return [step for item in job.items for step in self._released(item, job.place)]
+
+    def trouble(self, job: Job) -> tuple[Trouble | None, Trouble | None]:
+        """What is wrong with the destination of a job, and with its lamp."""
+        lane = self.lanes.get(job.lane)
+        return lane.trouble if lane else None, self.troubles.all.get(job.place)
 
     # -- inside ----------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ LEAST_TRIES = 10
 before it came due, or have waited while no server was up."""
 
 
-def given_up(created: datetime, now: datetime, attempts: int) -> bool:
+def out_of_patience(created: datetime, now: datetime, attempts: int) -> bool:
     """Whether work that has just failed again, after `attempts` failures before, is tried no more."""
     return now - created >= PATIENCE and attempts + 1 >= LEAST_TRIES
 

@@ -7,7 +7,7 @@ sent. A lamp whose user is gone is put out.
 import asyncio
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
@@ -152,16 +152,20 @@ class Notifier:
             raise
 
     async def _publish(self, edge: str, extension: str, counts: Counts, permit: Permit) -> Outcome:
-        """A publication that the edge has forgotten (412) is begun anew."""
+        """A publication that the edge has forgotten (412) is begun anew. It has forgotten all then: its
+        database was lost, or another node has published meanwhile."""
         key = (edge, extension)
+        etag = self._etags.pop(key, "")
         permit()
-        answer = await self._send(publish(edge, extension, counts, self._etags.pop(key, ""), self._we))
+        answer = await self._send(publish(edge, extension, counts, etag, self._we))
+        lost = answer.code == 412 and bool(etag)
         if answer.code == 412:
+            self._etags = {known: tag for known, tag in self._etags.items() if known[0] != edge}
             permit()
             answer = await self._send(publish(edge, extension, counts, "", self._we))
-        if answer.ok and (etag := answer.header("SIP-ETag")):
-            self._etags[key] = etag
-        return outcome(answer)
+        if answer.ok and (new := answer.header("SIP-ETag")):
+            self._etags[key] = new
+        return replace(outcome(answer), lost=lost)
 
     async def _send(self, request: Request) -> Answer:
         return await self._sender.send(

@@ -30,16 +30,15 @@ from voicemail.primary.agenda import (
     Subject,
     Verdict,
 )
-from voicemail.primary.backoff import given_up
 from voicemail.primary.clock import Clock
+from voicemail.primary.ends import given_up, patient, tell
 from voicemail.primary.handler import Handler
 from voicemail.primary.lease import LONG_AGO, Lease, NotPrimary, Permit
 
 PAGE = 500
 """Items fetched beyond those known already (in hand, or left in the store for want of room)."""
 AT_LEISURE = 10
-"""All users are read again after so many times as long as it took to read them, or after USERS_REST: with
-20,000 of them that keeps the process free for lamps."""
+"""All users are read again after so many times as long as it took, or after USERS_REST: it keeps us busy."""
 USERS_REST = 2.0
 """Seconds between two readings of all users, so that an import of thousands reads few times."""
 LEAST_WAIT = 1.0
@@ -48,12 +47,8 @@ OVERTAKEN = 2.5
 """Seconds after which all lamps are sent once more when this node took over or the peer came back: a
 node that was cut off or frozen repeats what nobody answered (for 2 s, as its edge allows), and such an
 old lamp would stay."""
-PATIENT_THEMSELVES = (Work.POST,)
-"""Their handler gives up, since it has to tell somebody."""
 USER_TABLES = ("", "user_account", "setting")
 """Users, and settings, among which are their further numbers."""
-GIVEN_UP = "given up: "
-"""How the result of work begins that was not done."""
 OUTBOX_TABLES = ("", "outbox")
 
 log = structlog.get_logger()
@@ -187,13 +182,8 @@ class Runner:
             self._spawn(self._perform(job, self._by_lane[job.lane], self.lease.epoch))
 
     def _next_moment(self, now: float) -> float | None:
-        mine = (
-            None if self._fetch_at is None else max(self._fetch_at, self._fetch_free),
-            self._retry_at,
-            self._users_at,
-            self._overtaken_at,
-            *self._again_at.values(),
-        )
+        fetch = None if self._fetch_at is None else max(self._fetch_at, self._fetch_free)
+        mine = (fetch, self._retry_at, self._users_at, self._overtaken_at, *self._again_at.values())
         moments = [max(m, self._rest_until) for m in mine if m is not None]
         work = self._agenda.wake_at(now)
         return min([*moments, work] if work is not None else moments, default=None)
@@ -263,12 +253,13 @@ class Runner:
             seen_through, limit = set(self._recent), PAGE + self._agenda.in_hand + left
             due = await self._store.outbox.due(self._clock.now(), self.lease.epoch, limit)
             left = 0
+            recent = [item for item in due if item.id in self._recent]  # the next answer is newer
             for item in due:
                 if not self._agenda.holds(item) and item.id not in self._recent:
                     left += await self._take(item)
             self._recent -= seen_through
             self._start()
-            more = len(due) == limit
+            more = bool(recent) or len(due) == limit
         self._away = False
         self._fetch_free = 2 * self._clock.monotonic() - now
         await self._look_ahead(now)
@@ -348,7 +339,9 @@ class Runner:
         except Exception as error:
             log.exception("work failed unexpectedly", lane=job.lane, subject=str(job.subject))
             outcome = Outcome(Verdict.FAILED, f"unexpected: {type(error).__name__}")
+        before = self._agenda.trouble(job)
         steps = self._agenda.finished(job, outcome, self._clock.monotonic())
+        tell(job, before, self._agenda.trouble(job))
         await asyncio.gather(*self._act(steps, epoch))
         self._agenda.landed(job)
         if self._agenda.hungry:
@@ -360,19 +353,12 @@ class Runner:
         records = []
         for step in steps:
             if isinstance(step, Recovered):
-                log.info("destination answers again", lane=step.lane)
+                what = "forgot its lamps" if step.forgot else "answers again"
+                log.info(f"destination {what}", lane=step.lane)
                 self._again_at[step.lane] = self._clock.monotonic()
             else:
-                records.append(self._spawn(self._record(self._patient(step), epoch)))
+                records.append(self._spawn(self._record(patient(step, self._clock.now()), epoch)))
         return records
-
-    def _patient(self, step: Done | Postpone) -> Done | Postpone:
-        """Work that failed for five days is given up."""
-        if step.item.kind in PATIENT_THEMSELVES:
-            return step
-        if isinstance(step, Postpone) and given_up(step.item.created, self._clock.now(), step.item.attempts):
-            return Done(step.item, f"{GIVEN_UP}{step.why}")
-        return step
 
     async def _record(self, step: Done | Postpone, epoch: int) -> None:
         """Have the store record it, however long that takes: an item stays in hand until then, so that
@@ -397,8 +383,8 @@ class Runner:
         if isinstance(step, Done):
             await self._store.outbox.done(item, step.result, epoch)
             log.info("outbox item done", **about, result=step.result)
-            if step.result.startswith(GIVEN_UP) and self._on_giving_up:
-                self._spawn(self._on_giving_up(item, step.result.removeprefix(GIVEN_UP)))
+            if self._on_giving_up and (why := given_up(step)):
+                self._spawn(self._on_giving_up(item, why))
         elif self.lease.valid(self._clock.monotonic()):
             until = self._clock.now() + step.delay
             await self._store.outbox.postpone(item, until, step.why)

@@ -34,6 +34,8 @@ class Verdict(StrEnum):
 class Outcome:
     verdict: Verdict
     text: str = ""
+    lost: bool = False
+    """The destination has forgotten what it was sent before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,10 @@ class Postpone:
 
 @dataclass(frozen=True, slots=True)
 class Recovered:
-    """The destination of this lane answers again: its lamps must be sent again."""
+    """The destination of this lane answers again, or has forgotten its lamps: they must be sent again."""
 
     lane: str
+    forgot: bool = False
 
 
 Step = Done | Postpone | Recovered

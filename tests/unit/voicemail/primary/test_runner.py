@@ -12,6 +12,7 @@ from uuid import UUID
 
 import aiosmtplib
 import pytest
+from structlog.testing import capture_logs
 
 from sip.mwi import Summary, parse
 from store.errors import Unavailable
@@ -193,19 +194,26 @@ async def test_lamps_are_sent_again_hourly_and_publications_before_they_expire(p
         assert len(primary.world.to("192.0.2.5")) == 2
 
 
-async def test_a_publication_replaces_its_predecessor_and_is_begun_anew_when_forgotten(
-    primary: Primary,
-) -> None:
+async def test_a_publication_replaces_its_predecessor(primary: Primary) -> None:
     async with primary.on_duty():
         await primary.deposit()
         await eventually(lambda: primary.left == 0)
         assert len(primary.world.etags) == 2, "one for each mailbox"
+        assert "SIP-If-Match" in dict(primary.world.to(f"1001@{OWN}")[-1].headers)
+
+
+async def test_an_edge_that_forgot_one_publication_is_told_every_lamp_once(primary: Primary) -> None:
+    async with primary.on_duty():
+        await primary.later(5)
+        primary.world.forget()
         primary.world.etags.clear()  # the edge lost its state
+        primary.world.lamps.clear()
         await primary.deposit()
-        await eventually(lambda: primary.left == 0)
-        assert primary.lamp(f"sip:1001@{OWN}") == (2, 0)
-        answers = [dict(r.headers).get("SIP-If-Match") for r in primary.world.to(f"1001@{OWN}")]
-        assert answers[-1] is None and answers[-2] is not None
+        await primary.later(2)
+        assert (primary.lamp(f"sip:1001@{OWN}"), primary.lamp(f"sip:1002@{OWN}")) == ((1, 0), (0, 0))
+        matches = [dict(r.headers).get("SIP-If-Match") for r in primary.world.to(f"1001@{OWN}")]
+        assert matches[0] is not None and matches[1] is None, "begun anew"
+        assert len(matches) == 3 and len(primary.world.to(f"1002@{OWN}")) == 1
 
 
 async def test_an_edge_that_comes_back_is_told_every_lamp(primary: Primary) -> None:
@@ -280,8 +288,7 @@ async def test_a_silent_trunk_is_tried_again_and_gets_all_lamps_when_it_is_back(
     async with primary.on_duty():
         primary.world.codes["192.0.2.5"] = 408
         await primary.deposit()
-        await eventually(lambda: primary.left == 1)  # the mail is out
-        await eventually(lambda: primary.lamp(f"sip:1001@{OWN}") == (1, 0))
+        await eventually(lambda: primary.left == 1 and primary.lamp(f"sip:1001@{OWN}") == (1, 0))
         tried = len(primary.world.to("192.0.2.5"))
         await primary.later(120)
         assert tried < len(primary.world.to("192.0.2.5")) < 12
@@ -735,3 +742,38 @@ async def test_whoever_asks_for_one_destination_or_one_lamp_gets_it_alone(primar
         primary.runner.send_again("trunk pbx", [Lamp(BEN.id, "1002")])
         await primary.later(1)
         assert [r.target for r in primary.world.requests] == ["sip:mwi-1002@192.0.2.5"]
+
+
+async def test_silence_and_refusals_are_logged_once_each_way(primary: Primary) -> None:
+    with capture_logs() as lines:
+        async with primary.on_duty():
+            await primary.later(5)
+            primary.world.codes["mwi-1001@"] = 404
+            await primary.deposit()
+            await primary.later(40)
+            primary.world.codes.clear()
+            await primary.later(60)
+            primary.world.codes["192.0.2.5"] = 408
+            await primary.deposit(BEN)
+            await primary.later(60)
+    told = [line for line in lines if line.get("lane") == "trunk pbx" and line["event"] in EVENTS]
+    assert [line["event"] for line in told] == list(EVENTS)
+    assert (told[0]["lamp"], told[0]["why"]) == ("1001", "answered 404")
+
+
+EVENTS = ("lamp not taken", "lamp taken again", "destination does not answer")
+"""In the order in which they must come."""
+
+
+async def test_what_has_just_been_postponed_is_tried_at_once_when_somebody_is_in_a_hurry(
+    primary: Primary,
+) -> None:
+    primary.world.codes["mwi-1001@"] = 404
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 1 and primary.store.state.postponed)
+        primary.world.codes.clear()
+        for postponed in primary.store.state.postponed.values():
+            postponed.until = None  # without a wake, so that there is one fetch only
+        primary.runner.hurry()
+        await eventually(lambda: primary.left == 0)

@@ -1,0 +1,44 @@
+"""How work ends for good, and what is told of destinations on the way."""
+
+from datetime import datetime
+
+import structlog
+
+from store.model import Work
+from voicemail.primary.backoff import out_of_patience
+from voicemail.primary.work import Done, Job, Postpone, Trouble
+
+PATIENT_THEMSELVES = (Work.POST,)
+"""Their handler gives up, since it has to tell somebody."""
+GIVEN_UP = "given up: "
+"""How the result of work begins that was not done."""
+Troubled = tuple[Trouble | None, Trouble | None]
+"""What is wrong with a job's destination, and with its lamp."""
+
+log = structlog.get_logger()
+
+
+def patient(step: Done | Postpone, now: datetime) -> Done | Postpone:
+    """Work that failed for five days is given up."""
+    if step.item.kind in PATIENT_THEMSELVES:
+        return step
+    if isinstance(step, Postpone) and out_of_patience(step.item.created, now, step.item.attempts):
+        return Done(step.item, GIVEN_UP + step.why)
+    return step
+
+
+def given_up(step: Done) -> str:
+    """Why it was given up; "" when it was done."""
+    return step.result.removeprefix(GIVEN_UP) if step.result.startswith(GIVEN_UP) else ""
+
+
+def tell(job: Job, before: Troubled, after: Troubled) -> None:
+    """One line when a destination falls silent, when a lamp is not taken, and when it is again."""
+    (silent, refused), (now_silent, now_refused) = before, after
+    if now_silent and not silent:
+        log.warning("destination does not answer", lane=job.lane, why=now_silent.why)
+    about = {"lane": job.lane, "lamp": getattr(job.subject, "number", str(job.subject))}
+    if now_refused and not refused:
+        log.warning("lamp not taken", **about, why=now_refused.why)
+    if refused and not now_refused and not now_silent:
+        log.info("lamp taken again", **about, tries=refused.tries)
