@@ -27,9 +27,11 @@ from tests.fakes.edge import TRUNK, RunningEdge, Scene, free_port, until
 from tests.fakes.postgres import RunningServer, running_server
 from tests.fakes.sip import Message, Party
 from tests.fakes.smtp import MailServer
+from tests.integration.test_webhook import says, serving
 from voicemail import control
 from voicemail.config import load
 from voicemail.policy.house import ALTERNATE
+from voicemail.policy.model import Attachment, Device, DeviceKind, MailFormat
 from voicemail.primary.answers import socket_of
 from voicemail.primary.service import REQUEST_PORT, request_address
 from voicemail.secrets import Membership, NodeFiles, member_of
@@ -366,3 +368,32 @@ async def _postponed(house: House) -> bool:
 
 async def _refused(house: House) -> bool:
     return bool((await house.ask("mwi-status"))["lamps"])
+
+
+async def test_a_killed_process_leaves_devices_to_the_next_with_the_same_ids(house: House) -> None:
+    """A page with MP3 by mail, a reminder, and a web server: 15 messages, the process killed twice."""
+    mail = Device(kind=DeviceKind.MAIL, enabled=True, format=MailFormat.HTML, attachment=Attachment.MP3)
+    await house.store.agree(SCHEMA)
+    async with serving(says(b"HTTP/1.1 204 No Content\r\n\r\n")) as (server, place):
+        address = f"http://127.0.0.1:{place.port}/hook"
+        hook = Device(kind=DeviceKind.WEBHOOK, enabled=True, address=address, secret="0123456789abcdef")
+        for name, device in (("mail", mail), ("hook", hook)):
+            body = device.model_dump_json()
+            await house.store.settings.put(Setting(Device.KIND, name, body, ANNA.id))
+        for _ in range(15):
+            await house.deposit()
+        for least in (3, 8):
+            async with house.running() as process:
+                await until(lambda least=least: _at_least(house, least), 20)
+                process.kill()
+                await process.wait()
+            house.duty["epoch"] = int(str(house.duty["epoch"])) + 1
+        async with house.running():
+            await house.settled(40)
+        ids = [str(each["Message-ID"]) for each in house.mail.parsed()]
+        told = [json.loads(body)["id"] for _, body in server.requests]
+    assert len(set(ids)) == len(set(told)) == 15
+    print(f"repeats after two kills: {len(ids) - 15} mails, {len(told) - 15} webhooks")
+    assert len(ids) <= 15 + 2 * 5 and len(told) <= 15 + 2 * 2, "only what was in hand"
+    (sound,) = house.mail.parsed()[0].iter_attachments()
+    assert sound.get_content_type() == "audio/mpeg"

@@ -78,3 +78,25 @@ def test_a_lamp_may_be_told_by_a_header_alone() -> None:
     lines = 'lamp_uri = "sip:mwi@192.0.2.5"\nlamp_headers = { "X-VM-Mailbox" = "{extension}" }\n'
     (trunk,) = parse(TRUNK + lines + 'lamp_body = "counts-lf"').trunk
     assert trunk.lamp_body == "counts-lf"
+
+
+@pytest.mark.parametrize(
+    "line, why",
+    [
+        ('link = "ftp://x/{id}"', "not an http(s) address"),
+        ('link = "https://x/a b"', "not an http(s) address"),
+        ('link = "javascript:alert(1)"', "not an http(s) address"),
+        ('call_uri = "sip:0171@192.0.2.5"', "not a URI such as"),
+        ('call_uri = "sip:{number}@pbx;x=y\\r\\nTo: z"', "not a URI such as"),
+        ("calls_per_hour = -1", "greater than or equal to 0"),
+    ],
+)
+def test_what_stands_in_mails_and_requests_is_nothing_else(line: str, why: str) -> None:
+    said = refused(SMALL + f"[notify]\n{line}\n")
+    assert "line 6" in said and why in said
+
+
+def test_a_link_and_a_place_to_call_are_taken() -> None:
+    lines = 'link = "https://vm.example.com/m/{id}"\ncall_uri = "sip:{number}@192.0.2.5:5060;transport=tcp"\n'
+    notify = parse(SMALL + "[notify]\n" + lines).notify
+    assert notify.link.endswith("{id}") and notify.call_uri.startswith("sip:{number}@")

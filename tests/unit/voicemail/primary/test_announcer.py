@@ -1,5 +1,6 @@
 """Devices told by the real runner: a store in memory, a clock moved by hand, and a world that can fail."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,7 +19,16 @@ from tests.unit.voicemail.primary.test_runner import Primary
 from voicemail.call_orders import Ended, Order, Report
 from voicemail.config import Mail
 from voicemail.policy.book import OPTIONS
-from voicemail.policy.model import AfterMail, Attachment, Device, DeviceKind, Events, MailFormat, UserOptions
+from voicemail.policy.model import (
+    AfterMail,
+    Attachment,
+    Device,
+    DeviceKind,
+    Events,
+    MailFormat,
+    Schedule,
+    UserOptions,
+)
 from voicemail.policy.note import Event, Note
 from voicemail.primary.agenda import Agenda, Outcome, Verdict
 from voicemail.primary.announcer import Announcer
@@ -432,3 +442,37 @@ async def test_a_summary_is_written_once_a_day(office: Office) -> None:
     assert [str(mail["Subject"]) for mail in office.post.mails] == ["1 new voice message"] * 2
     body = office.post.mails[0].get_body(("plain",))
     assert body and "Eve (+4930555) (0:07)" in body.get_content()
+
+
+async def test_a_store_that_goes_away_after_the_mail_has_no_mail_sent_again(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("voicemail.primary.postman.STORE_REST", 0.0)
+    await office.options(after_mail=AfterMail.HEARD)
+    office.post.held = asyncio.Event()
+    async with office.on_duty():
+        message = await office.left_message()
+        await eventually(lambda: office.post.stuck == 1)
+        office.store.state.away = True
+        office.post.held.set()
+        await quiet(300)
+        assert office.post.taken == 1 and not office.results()
+        office.store.state.away = False
+        await office.later(3)
+        await eventually(lambda: office.left == 0)
+    assert len(office.post.mails) == 1 and await office.folder(message) is Folder.SAVED
+
+
+async def test_what_waits_for_a_schedule_is_told_when_it_opens_and_not_before(office: Office) -> None:
+    office.clock.started = datetime(2026, 3, 4, 20, 0, tzinfo=UTC)
+    hours = {"blocks": [{"weekdays": [0, 1, 2, 3, 4], "start": "08:00", "end": "17:00"}]}
+    await office.store.settings.put(Setting(Schedule.KIND, "office", json.dumps(hours)))
+    await office.device("mail", schedule="office")
+    async with office.on_duty():
+        await office.left_message()
+        office.clock.advance(12 * 3600 - 60)
+        await office.later(2)
+        assert not office.post.mails
+        await office.later(120)
+        await eventually(lambda: office.left == 0)
+    assert len(office.post.mails) == 1
