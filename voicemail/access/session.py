@@ -19,7 +19,7 @@ import structlog
 from aiosmtpd.smtp import MISSING, SMTP, TLSSetupException
 
 from store.ids import uuid7
-from voicemail.access.body import CRLF, END, Body
+from voicemail.access.body import Body
 from voicemail.access.desk import Desk
 from voicemail.access.door import source_of
 from voicemail.access.params import Refused, greeting_name, recipient, sender
@@ -320,24 +320,16 @@ class Connection(SMTP):
     async def _lines(self, body: Body, write: Callable[[bytes], None]) -> None:
         """Until the end of the mail. What is refused is read on, and kept no longer, since the client hears
         of it only after the end; but not for ever."""
-        whole = True
-        while True:
-            try:
-                line = await self._reader.readuntil(CRLF)
-            except asyncio.LimitOverrunError as over:
-                body.too_long(len(await self._reader.read(max(over.consumed, 1))))
-                if body.size > FLOOD * self.desk.largest:
-                    return
-                whole = False
-                continue
-            self._reset_timeout()
-            if whole and line == END:
-                return
-            kept, whole = body.line(line), True
-            if body.size > FLOOD * self.desk.largest:
-                return
-            if not body.fault:
-                write(kept)
+        while body.rest is None and body.size <= FLOOD * self.desk.largest:
+            data = await self._reader.read(READ_LIMIT)
+            if not data:
+                raise asyncio.CancelledError  # the client has left
+            if kept := body.feed(data):
+                self._reset_timeout()
+                if not body.fault:
+                    write(kept)
+        if body.rest:  # commands that were sent ahead
+            self._reader._buffer[:0] = body.rest  # type: ignore[attr-defined]
 
     async def _drained(self, body: Body) -> None:
         """The rest of a mail that nobody keeps."""
