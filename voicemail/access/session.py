@@ -41,8 +41,6 @@ FLOOD = 2
 WHOLE_MAIL = 900.0
 """Seconds that one mail may take, however steadily it drips."""
 WRONG_PASSWORDS = 3
-FATAL = "552 5.3.4 the mail is far too large"
-"""Said to a client that goes on sending; the connection is closed."""
 
 
 class Connection(SMTP):
@@ -274,7 +272,7 @@ class Connection(SMTP):
         if arg or not self._mail().recipients:
             await self.push("501 5.5.4 Syntax: DATA" if arg else "503 5.5.1 RCPT first")
             return
-        identifier = uuid7()
+        identifier, body = uuid7(), Body(self.desk.largest)
         try:
             incoming = self.desk.spool.begin(identifier)
             incoming.write(self._trace(str(identifier)))
@@ -284,18 +282,18 @@ class Connection(SMTP):
             return
         try:
             await self.push("354 end with <CR><LF>.<CR><LF>")
-            answer = await self._received(incoming)
+            answer = await self._received(incoming, body)
         except BaseException:
             incoming.discard()
             raise
         self._set_post_data_state()  # type: ignore[no-untyped-call]
-        if answer.startswith(FATAL):
-            await self._hang_up(answer)
+        if body.rest is None:
+            await self._hang_up(answer)  # what comes is mail still, and must not be taken for commands
         await self.push(answer)
 
-    async def _received(self, incoming: Incoming) -> str:
+    async def _received(self, incoming: Incoming, body: Body) -> str:
         """Take the mail; the answer to it."""
-        body, failed = Body(self.desk.largest), ""
+        failed = ""
         try:
             async with asyncio.timeout(WHOLE_MAIL):
                 await self._lines(body, incoming.write)
@@ -313,8 +311,6 @@ class Connection(SMTP):
             await self._drained(body)
             return "452 4.3.1 no room for mails, try again later"
         log.warning("mail refused", source=self._source, mail_from=self._from(), answer=body.fault)
-        if body.size > FLOOD * self.desk.largest:
-            return f"{FATAL}, and goes on"
         return body.fault
 
     async def _lines(self, body: Body, write: Callable[[bytes], None]) -> None:
