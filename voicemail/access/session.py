@@ -19,7 +19,7 @@ import structlog
 from aiosmtpd.smtp import MISSING, SMTP, TLSSetupException
 
 from store.ids import uuid7
-from voicemail.access.body import CRLF, END, Body
+from voicemail.access.body import Body
 from voicemail.access.desk import Desk
 from voicemail.access.door import source_of
 from voicemail.access.params import Refused, greeting_name, recipient, sender
@@ -41,8 +41,6 @@ FLOOD = 2
 WHOLE_MAIL = 900.0
 """Seconds that one mail may take, however steadily it drips."""
 WRONG_PASSWORDS = 3
-FATAL = "552 5.3.4 the mail is far too large"
-"""Said to a client that goes on sending; the connection is closed."""
 
 
 class Connection(SMTP):
@@ -274,7 +272,7 @@ class Connection(SMTP):
         if arg or not self._mail().recipients:
             await self.push("501 5.5.4 Syntax: DATA" if arg else "503 5.5.1 RCPT first")
             return
-        identifier = uuid7()
+        identifier, body = uuid7(), Body(self.desk.largest)
         try:
             incoming = self.desk.spool.begin(identifier)
             incoming.write(self._trace(str(identifier)))
@@ -284,18 +282,18 @@ class Connection(SMTP):
             return
         try:
             await self.push("354 end with <CR><LF>.<CR><LF>")
-            answer = await self._received(incoming)
+            answer = await self._received(incoming, body)
         except BaseException:
             incoming.discard()
             raise
         self._set_post_data_state()  # type: ignore[no-untyped-call]
-        if answer.startswith(FATAL):
-            await self._hang_up(answer)
+        if body.rest is None:
+            await self._hang_up(answer)  # what comes is mail still, and must not be taken for commands
         await self.push(answer)
 
-    async def _received(self, incoming: Incoming) -> str:
+    async def _received(self, incoming: Incoming, body: Body) -> str:
         """Take the mail; the answer to it."""
-        body, failed = Body(self.desk.largest), ""
+        failed = ""
         try:
             async with asyncio.timeout(WHOLE_MAIL):
                 await self._lines(body, incoming.write)
@@ -313,31 +311,21 @@ class Connection(SMTP):
             await self._drained(body)
             return "452 4.3.1 no room for mails, try again later"
         log.warning("mail refused", source=self._source, mail_from=self._from(), answer=body.fault)
-        if body.size > FLOOD * self.desk.largest:
-            return f"{FATAL}, and goes on"
         return body.fault
 
     async def _lines(self, body: Body, write: Callable[[bytes], None]) -> None:
         """Until the end of the mail. What is refused is read on, and kept no longer, since the client hears
         of it only after the end; but not for ever."""
-        whole = True
-        while True:
-            try:
-                line = await self._reader.readuntil(CRLF)
-            except asyncio.LimitOverrunError as over:
-                body.too_long(len(await self._reader.read(max(over.consumed, 1))))
-                if body.size > FLOOD * self.desk.largest:
-                    return
-                whole = False
-                continue
-            self._reset_timeout()
-            if whole and line == END:
-                return
-            kept, whole = body.line(line), True
-            if body.size > FLOOD * self.desk.largest:
-                return
-            if not body.fault:
-                write(kept)
+        while body.rest is None and body.size <= FLOOD * self.desk.largest:
+            data = await self._reader.read(READ_LIMIT)
+            if not data:
+                raise asyncio.CancelledError  # the client has left
+            if kept := body.feed(data):
+                self._reset_timeout()
+                if not body.fault:
+                    write(kept)
+        if body.rest:  # commands that were sent ahead
+            self._reader._buffer[:0] = body.rest  # type: ignore[attr-defined]
 
     async def _drained(self, body: Body) -> None:
         """The rest of a mail that nobody keeps."""

@@ -115,8 +115,9 @@ def limit(bounds: Bounds) -> None:
 
 
 def main() -> None:
-    from voicemail.intake.reading import read
+    from voicemail.intake.reading import prepare, read
 
+    prepare()
     serve(read)
 
 
