@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from uuid import uuid5
 
 import psycopg
@@ -348,3 +349,25 @@ async def test_the_same_work_written_on_both_sides_of_a_cut_is_one_piece_of_work
     for store in pair.stores:
         left = [item.id for item in await store.outbox.due(FAR, 1) if item.kind is Work.NOTIFY]
         assert sorted(left) == sorted(row.id for row in rows if row.id != first.id)
+    assert await pair.same()
+
+
+async def test_a_message_written_on_both_sides_of_a_cut_is_the_earlier_one_on_both(pair: Pair) -> None:
+    """As a receipt, whose id is made of the message's that was heard on both sides."""
+    one, two = pair.stores
+    early = message(uuid7())
+    late = replace(early, recorded=early.recorded + timedelta(seconds=5), caller_name="later")
+    first, second = uuid7(), uuid7()
+    pair.servers.cut()
+    await one.messages.deposit(replace(early, id=first), b"early")
+    await two.messages.deposit(replace(late, id=first), b"late")
+    await one.messages.deposit(replace(late, id=second), b"late")
+    await two.messages.deposit(replace(early, id=second), b"early")
+    await two.messages.mark(second, Mark.READ)
+    pair.servers.join()
+    await pair.caught_up()
+    assert await pair.same()
+    for store in pair.stores:
+        assert [await store.messages.audio(each) for each in (first, second)] == [b"early", b"early"]
+        kept = await store.messages.get(second)
+        assert kept and kept.folder is Folder.SAVED

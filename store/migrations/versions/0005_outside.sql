@@ -94,3 +94,26 @@ begin
   perform pg_notify('vm', 'outbox_done');
   return true;
 end $$;
+
+-- Work and messages whose ids are made of what they are for (a receipt, one telling of one device, a mail that
+-- came to both nodes) may be written on both sides of a cut. The earlier row is kept, on both.
+create or replace function public.guard_outbox() returns trigger language plpgsql as $$
+declare present record;
+begin
+  select created, node into present from public.outbox where id = new.id;
+  if not found then return new; end if;
+  if (new.created, new.node) >= (present.created, present.node) then return null; end if;
+  delete from public.outbox where id = new.id;
+  update public.outbox_open set created = new.created, payload = new.payload where id = new.id;
+  return new;
+end $$;
+
+create or replace function public.guard_message() returns trigger language plpgsql as $$
+declare present record;
+begin
+  select recorded, node into present from public.message where id = new.id;
+  if not found then return new; end if;
+  if (new.recorded, new.node) >= (present.recorded, present.node) then return null; end if;
+  delete from public.message where id = new.id;
+  return new;
+end $$;
