@@ -127,6 +127,7 @@ class Pin(Section):
     window_minutes: int = Field(30, ge=1)
     lock_minutes: int = Field(30, ge=1)
     shortest: int = Field(6, ge=3)
+    """No longer read, and still taken so that older files are good: `voicemail pin-rules` says it."""
 
 
 class Config(Section):
@@ -225,7 +226,7 @@ least_free_megabytes = 200        # with less, callers are told before the tone
 failures = 3                      # wrong PINs within the window, over both nodes ...
 window_minutes = 30
 lock_minutes = 30                 # ... lock sign-in for so long
-shortest = 6
+# what PINs have to be like: voicemail pin-rules
 """
 
 

@@ -7,12 +7,18 @@ import typer
 
 from store.api import Store
 from store.ids import uuid7
-from store.model import PinPolicy, User
+from store.model import PinPolicy, Setting, User
 from voicemail import pins
 from voicemail.cli import bulk, people
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
+from voicemail.policy import pin_rules
+from voicemail.policy.book import OPTIONS
+from voicemail.policy.bulk import rules_of
+from voicemail.policy.house import look
+from voicemail.policy.model import PinRules, UserOptions
+from voicemail.policy.references import needed_by
 from voicemail.worker import local_time
 
 app = typer.Typer(no_args_is_help=True)
@@ -41,7 +47,7 @@ def add(
         raise VoicemailError(f"not an extension: {extension!r} (digits only)")
 
     async def work(loaded: Config, store: Store) -> tuple[User, str]:
-        chosen = _pin(pin, extension, loaded)
+        chosen = _pin(pin, extension, rules_of(await look(store), UserOptions()))
         user = User(
             uuid7(), extension, name, mail, attach, pin_hash=pins.hashed(chosen), lamps=tuple(lamp or ())
         )
@@ -81,12 +87,20 @@ def show_user(extension: Extension, config: ConfigPath = DEFAULT_CONFIG, as_json
 def set_pin(
     extension: Extension, pin: PinOption = "", config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
-    """Give a user a new PIN, and open a locked sign-in."""
+    """Give a user a new PIN, and open a locked sign-in. The user changes it at the next sign-in."""
 
-    async def work(loaded: Config, store: Store) -> str:
+    async def work(_: Config, store: Store) -> str:
         user = await user_of(store, extension)
-        chosen = _pin(pin, extension, loaded)
+        house = await look(store)
+        options = house.options.get(user.id, UserOptions())
+        rules = rules_of(house, options)
+        chosen = _pin(pin, user.extension, rules)
+        old = pin_rules.history(user.pin_hash, options.old_pins, rules)
+        changed = options.model_copy(
+            update={"must_change_pin": True, "pin_changed": local_time(), "old_pins": old}
+        )
         await store.users.change(replace(user, pin_hash=pins.hashed(chosen)))
+        await store.settings.put(Setting(UserOptions.KIND, OPTIONS, changed.model_dump_json(), user.id))
         await store.sign_ins.unlock(user.id)
         return chosen
 
@@ -98,19 +112,23 @@ def set_pin(
 def remove(extension: Extension, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Take a mailbox away. Its messages stay in the store until they are purged."""
 
-    async def work(_: Config, store: Store) -> None:
-        await store.users.remove((await user_of(store, extension)).id)
+    async def work(_: Config, store: Store) -> list[str]:
+        user = await user_of(store, extension)
+        named = needed_by(await look(store), None, user.extension)
+        await store.users.remove(user.id)
+        return named
 
-    with_store(config, work)
+    for each in with_store(config, work):
+        say(f"note: still named by {each}")
     say(f"{extension}: removed")
 
 
-def _pin(given: str, extension: str, config: Config) -> str:
-    """The PIN to set. Raises VoicemailError for one that the policy refuses."""
+def _pin(given: str, extension: str, rules: PinRules) -> str:
+    """The PIN to set. Raises VoicemailError for one that the rules of the user's class refuse."""
     if not given:
-        return pins.made_up(extension, config.pin.shortest)
+        return pins.made_up(extension, rules.shortest)
     pin: str = typer.prompt("PIN", hide_input=True, confirmation_prompt=True) if given == "-" else given
-    if why := pins.why_refused(pin, extension, shortest=config.pin.shortest):
+    if why := pin_rules.why_refused(pin, extension, rules):
         raise VoicemailError(f"this PIN is refused: {why}")
     return pin
 
