@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from argon2 import PasswordHasher
 
 from store.api import Store
 from store.errors import Conflict, NotFound, Unavailable
@@ -34,9 +33,6 @@ AT_ONCE = 4
 """Users written at the same time."""
 TOLD = 1000
 """Users between two words about how far it is: a large file takes minutes."""
-_ONCE = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
-"""For PINs that are changed at the first sign-in: a third of the work of `pins.hashed`, too little of a
-difference to tell by telephone who has a mailbox."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +225,7 @@ async def _with_pin(
         assert made
         made.write(f"{after.user.extension},{pin}\n")
         made.flush()
-    hashed = await asyncio.get_running_loop().run_in_executor(pool, _ONCE.hash, pin)
+    hashed = await asyncio.get_running_loop().run_in_executor(pool, pins.hashed, pin)
     options = after.options.model_copy(update={"must_change_pin": True, "pin_changed": local_time()})
     return replace(after, user=replace(after.user, pin_hash=hashed), options=options)
 
