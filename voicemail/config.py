@@ -83,6 +83,10 @@ class Trunk(Section):
     keep_rtp: bool = False
     redirecting: Literal["first", "last"] = "first"
     """Which of several forwardings names the mailbox: that of the party called originally, or the last."""
+    forwarded_by: tuple[Literal["target", "history-info", "diversion"], ...] = Field(
+        ("target", "history-info", "diversion"), strict=False
+    )
+    """Where it is read that a call was forwarded: the first that says anything decides."""
     trust_identity: bool = False
     """Its P-Asserted-Identity is believed: a call from a user's extension is that user's."""
 
@@ -188,6 +192,7 @@ requests_per_second_per_source = 200
 # lamp_body_account = "sip:{extension}@192.0.2.5"   # Message-Account line; "" for none
 # keep_rtp = false                # true for a PBX that hangs up on calls without RTP
 # redirecting = "first"           # forwarded twice: the mailbox of the party called "first" or "last"
+# forwarded_by = ["target", "history-info", "diversion"]     # the first that says anything decides
 # trust_identity = false          # true: its P-Asserted-Identity proves which user calls
 
 [store]

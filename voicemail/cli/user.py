@@ -12,6 +12,7 @@ from voicemail import pins
 from voicemail.cli import bulk, people
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store
 from voicemail.config import Config
+from voicemail.conversation.sign_in import own
 from voicemail.errors import VoicemailError
 from voicemail.policy import pin_rules
 from voicemail.policy.book import OPTIONS
@@ -77,8 +78,15 @@ def show_user(extension: Extension, config: ConfigPath = DEFAULT_CONFIG, as_json
         user = await user_of(store, extension)
         counts = await store.messages.counts(user.id)
         policy = PinPolicy(loaded.pin.failures, loaded.pin.window_minutes, loaded.pin.lock_minutes)
-        locked = await store.sign_ins.locked_until(user.id, policy, local_time())
-        return _row(user) | {"New": counts.new, "Saved": counts.old, "Locked until": locked}
+        locked, at_home = [
+            await store.sign_ins.locked_until(each, policy, local_time()) for each in (user.id, own(user))
+        ]
+        return _row(user) | {
+            "New": counts.new,
+            "Saved": counts.old,
+            "Locked until": locked,
+            "Own phone locked until": at_home,
+        }
 
     show([with_store(config, work)], as_json)
 
@@ -102,6 +110,7 @@ def set_pin(
         await store.users.change(replace(user, pin_hash=pins.hashed(chosen)))
         await store.settings.put(Setting(UserOptions.KIND, OPTIONS, changed.model_dump_json(), user.id))
         await store.sign_ins.unlock(user.id)
+        await store.sign_ins.unlock(own(user))
         return chosen
 
     chosen = with_store(config, work)
