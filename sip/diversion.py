@@ -1,14 +1,14 @@
 """For whom a forwarded call was, and why it came here. Pure.
 
-Three dialects, the first that says anything decides: the request-URI's `target` and `cause` (RFC 4458),
-History-Info (RFC 7044, and RFC 4244 which had no `mp`), Diversion (RFC 5806).
+Three dialects: the request-URI's `target` and `cause` (RFC 4458), History-Info (RFC 7044, and RFC 4244 which
+had no `mp`), Diversion (RFC 5806). The first that says anything decides, in this order or in a trunk's own.
 """
 
 import re
 from collections.abc import Sequence
 
 from sip.errors import BadMessage
-from sip.invite import Reason, Redirection
+from sip.invite import Reason, Redirection, Source
 from sip.parse import Message, NameAddr, clean, name_addrs, parse_uri
 
 CAUSES = {
@@ -55,9 +55,15 @@ def cause_of(text: str) -> Reason:
     return CAUSES.get(int(text), Reason.UNCONDITIONAL)
 
 
-def redirections(message: Message) -> tuple[Redirection, ...]:
-    """In the order in which the call travelled: the party called originally comes first."""
-    return by_target(message) or by_history(message) or by_diversion(message)
+def told(message: Message) -> tuple[tuple[Source, tuple[Redirection, ...]], ...]:
+    """What each source says, those that say nothing left out; each in the order in which the call travelled:
+    the party called originally comes first."""
+    said = (
+        (Source.TARGET, by_target(message)),
+        (Source.HISTORY, by_history(message)),
+        (Source.DIVERSION, by_diversion(message)),
+    )
+    return tuple(each for each in said if each[1])
 
 
 def by_target(message: Message) -> tuple[Redirection, ...]:

@@ -1,5 +1,6 @@
 """Who was called, by whom, and why: the values a conversation may know of an INVITE."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,6 +14,16 @@ class Reason(StrEnum):
     UNCONDITIONAL = "unconditional"
     DEFLECTION = "deflection"
     UNAVAILABLE = "unavailable"
+
+
+class Source(StrEnum):
+    """Where an INVITE tells that it was forwarded, in the order in which they are believed unless a trunk
+    has its own."""
+
+    TARGET = "target"
+    """The request URI's `target` and `cause` (RFC 4458)."""
+    HISTORY = "history-info"
+    DIVERSION = "diversion"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,7 @@ class Invite:
     caller: str
     caller_name: str = ""
     redirections: tuple[Redirection, ...] = ()
+    """Of the first source that says anything."""
     asserted: str = ""
     source: str = ""
     trunk: str = ""
@@ -45,3 +57,10 @@ class Invite:
     identified: str = ""
     """The extension of the user who certainly is calling: registered by digest at an edge, or asserted by
     a trunk whose word is believed (`trust_identity`). "" for everybody else; From alone never counts."""
+    told: tuple[tuple[Source, tuple[Redirection, ...]], ...] = ()
+    """What each source says, where it says anything."""
+
+    def by_sources(self, sources: Sequence[Source]) -> tuple[Redirection, ...]:
+        """The forwardings that the first of these sources tells of which says anything."""
+        told = dict(self.told)
+        return next((told[each] for each in sources if each in told), ())

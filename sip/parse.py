@@ -173,7 +173,7 @@ def name_addrs(message: Message, header: str) -> Iterator[NameAddr]:
 
 def parse_invite(text: str) -> Invite:
     """The raw INVITE, as routing needs it. Never raises: from junk comes an Invite with empty fields."""
-    from sip.diversion import redirections  # it is written in terms of this file
+    from sip.diversion import told  # it is written in terms of this file
 
     try:
         message = parse_message(text)
@@ -183,17 +183,19 @@ def parse_invite(text: str) -> Invite:
     hidden = (
         caller.uri.user.lower() in ("anonymous", "unknown") or caller.uri.host.lower() == "anonymous.invalid"
     )
+    said = told(message)
     asserted = (entry.uri.user for entry in name_addrs(message, "p-asserted-identity"))
     return Invite(
         call_id=clean(message.first("call-id")),
         dialled=dialled(message),
         caller="" if hidden else caller.uri.user,
         caller_name="" if hidden else caller.name,
-        redirections=redirections(message),
+        redirections=said[0][1] if said else (),
         asserted=next(filter(None, asserted), ""),
         source=clean(message.first("x-vm-source")),
         trunk=clean(message.first("x-vm-trunk")),
         identified=clean(message.first("x-vm-identified")),
+        told=said,
     )
 
 

@@ -1,7 +1,8 @@
 """A few database connections of one process, and bounds on everything done with them.
 
 Smaller than a general pool on purpose: no background task, no back-off. A connection is made when one
-is needed and none is idle, so the first call after PostgreSQL came back already gets through.
+is needed and none is idle, so the first call after PostgreSQL came back already gets through. What a burst of
+calls needed stays for LINGER seconds: to make a connection costs PostgreSQL as much as dozens of statements.
 """
 
 import asyncio
@@ -24,6 +25,8 @@ Row = tuple[Any, ...]
 Statement = LiteralString | Composed
 Values = Sequence[object] | Mapping[str, object]
 
+LINGER = 10.0
+"""Seconds until connections beyond those that are always kept are closed."""
 AWAY = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -48,15 +51,19 @@ class Connections:
         *,
         most: int = 5,
         keep: int = 2,
+        linger: float = LINGER,
         connect: float = 0.5,
         statement: float = 5.0,
     ) -> None:
         self.conninfo = conninfo
         self.statement = statement
         self._greet: Callable[[AsyncConnection[Row]], Awaitable[None]] | None = greet
-        self._keep, self._connect = keep, connect
+        self._keep, self._linger, self._connect, self._closed = keep, linger, connect, False
         self._free = asyncio.Semaphore(most)
         self._idle: list[AsyncConnection[Row]] = []
+        """The one used last is at the end, and used next."""
+        self._trim: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
 
     async def query(self, statement: Statement, values: Values = (), binary: bool = False) -> list[Row]:
         """One statement, a transaction of its own; its rows, if it gives any."""
@@ -103,7 +110,9 @@ class Connections:
 
     async def close(self) -> None:
         """Close the idle connections; one in use is closed when it comes back."""
-        self._keep = 0
+        self._closed = True
+        if self._trim:
+            self._trim.cancel()
         while self._idle:
             await self._idle.pop().close()
 
@@ -130,12 +139,21 @@ class Connections:
 
     async def _take_back(self, connection: AsyncConnection[Row]) -> None:
         usable = connection.pgconn.transaction_status == psycopg.pq.TransactionStatus.IDLE
-        if usable and len(self._idle) < self._keep:
+        if usable and not self._closed:
             self._idle.append(connection)
+            if len(self._idle) > self._keep and not self._trim:
+                self._trim = asyncio.get_running_loop().call_later(self._linger, self._close_surplus)
         else:
             if not usable and not connection.closed:
                 sever(connection)
             await connection.close()
+
+    def _close_surplus(self) -> None:
+        self._trim = None
+        while len(self._idle) > self._keep:
+            task = asyncio.ensure_future(self._idle.pop(0).close())
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
 
 
 async def bounded(

@@ -119,6 +119,10 @@ class Trunk(Section):
     keep_rtp: bool = False
     redirecting: Literal["first", "last"] = "first"
     """Which of several forwardings names the mailbox: that of the party called originally, or the last."""
+    forwarded_by: tuple[Literal["target", "history-info", "diversion"], ...] = Field(
+        ("target", "history-info", "diversion"), strict=False
+    )
+    """Where it is read that a call was forwarded: the first that says anything decides."""
     trust_identity: bool = False
     """Its P-Asserted-Identity is believed: a call from a user's extension is that user's."""
 
@@ -232,6 +236,7 @@ class Pin(Section):
     window_minutes: int = Field(30, ge=1)
     lock_minutes: int = Field(30, ge=1)
     shortest: int = Field(6, ge=3)
+    """No longer read, and still taken so that older files are good: `voicemail pin-rules` says it."""
 
 
 class Config(Section):
@@ -295,6 +300,7 @@ requests_per_second_per_source = 200
 # lamp_body_account = "sip:{extension}@192.0.2.5"   # Message-Account line; "" for none
 # keep_rtp = false                # true for a PBX that hangs up on calls without RTP
 # redirecting = "first"           # forwarded twice: the mailbox of the party called "first" or "last"
+# forwarded_by = ["target", "history-info", "diversion"]     # the first that says anything decides
 # trust_identity = false          # true: its P-Asserted-Identity proves which user calls
 
 [store]
@@ -359,7 +365,7 @@ least_free_megabytes = 200        # with less, callers are told before the tone
 failures = 3                      # wrong PINs within the window, over both nodes ...
 window_minutes = 30
 lock_minutes = 30                 # ... lock sign-in for so long
-shortest = 6
+# what PINs have to be like: voicemail pin-rules
 """
 
 

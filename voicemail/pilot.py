@@ -6,7 +6,7 @@ dialled, and finds its mailbox when the store is back.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ import structlog
 
 from sip.call import Call, HungUp, RecordLimits
 from sip.errors import SipError
-from sip.invite import Invite, Reason
+from sip.invite import Invite, Reason, Redirection, Source
 from store.api import Store
 from store.errors import Unavailable
 from store.model import PinPolicy, User
@@ -86,8 +86,15 @@ def candidates(invite: Invite, settings: "PilotSettings") -> tuple[str, ...]:
 def forwarding(invite: Invite, settings: "PilotSettings") -> tuple[str, ...]:
     """The numbers that forwarded the call; () for a direct one."""
     last = settings.redirecting.get(invite.trunk) == "last"
-    order = reversed(invite.redirections) if last else invite.redirections
+    found = redirections(invite, settings)
+    order = reversed(found) if last else found
     return tuple(each.number for each in order if each.number not in ("", settings.pilot))
+
+
+def redirections(invite: Invite, settings: "PilotSettings") -> tuple[Redirection, ...]:
+    """As the source tells them that the trunk believes first."""
+    sources = settings.forwarded_by.get(invite.trunk)
+    return invite.redirections if sources is None else invite.by_sources(sources)
 
 
 def route(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -> Route:
@@ -120,7 +127,7 @@ def _attempt_sign_in(invite: Invite, found: Found) -> Place | None:
 def _attempt_forward(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -> Place | None:
     """The mailbox of the first candidate that is somebody's."""
     caller = found.get(invite.identified) or found.get(caller_of(invite))
-    reasons = {each.number: each.reason for each in reversed(invite.redirections)}
+    reasons = {each.number: each.reason for each in reversed(redirections(invite, settings))}
     for number in candidates(invite, settings):
         user = found.get(number)
         if user and caller and user.id == caller.id:
@@ -143,6 +150,8 @@ class PilotSettings:
     policy: PinPolicy = PinPolicy()
     redirecting: Mapping[str, str] = field(default_factory=dict)
     """By trunk: "last" where the last forwarding names the mailbox, and not the first."""
+    forwarded_by: Mapping[str, Sequence[Source]] = field(default_factory=dict)
+    """By trunk: which sources are believed, in this order; for others all, in the order of Source."""
 
 
 class Pilot:

@@ -1,8 +1,10 @@
 """PINs: how they are kept, compared, made up and refused.
 
 A PIN has some 20 bits, so no hash protects it from somebody who holds the database; the lockout is what
-guards it on the telephone. Argon2id is therefore set for peaks of sign-ins: 8 MiB and three passes cost
-10 ms of one core (the library's default: 187 ms and 64 MiB), and a worker compares one PIN at a time.
+guards it on the telephone. Argon2id is therefore set for peaks of sign-ins: 8 MiB and one pass cost 3.4 ms of
+one core, three passes 12 ms, the library's default 187 ms and 64 MiB. With three passes fifty who sign in at
+the same moment would wait for the hashes alone as long as they may wait for the voice (tests/bench/keys.py).
+A worker compares one PIN at a time. Older hashes say themselves how they were made, and go on to hold.
 """
 
 import asyncio
@@ -13,7 +15,7 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-_HASHER = PasswordHasher(time_cost=3, memory_cost=8 * 1024, parallelism=1)
+_HASHER = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
 
 
 @cache
@@ -34,7 +36,7 @@ def _nobodys() -> str:
 
 
 def is_right(pin_hash: str, pin: str) -> bool:
-    """Compare. Takes some 10 ms; False also without a hash or with a damaged one."""
+    """Compare. Takes some 4 ms; False also without a hash or with a damaged one."""
     try:
         return _HASHER.verify(pin_hash or _nobodys(), pin) and bool(pin_hash)
     except (VerificationError, InvalidHashError):

@@ -17,6 +17,7 @@ from uuid import UUID
 import structlog
 
 from sip.call import Call, Dial, Handler, Prompts, RecordLimits, Session
+from sip.invite import Source
 from sip.pool import run_pool
 from sip.settings import EngineSettings, PoolSettings
 from store.api import Store
@@ -102,6 +103,7 @@ def pilot_settings(config: Config, slot: int) -> PilotSettings:
         limits=RecordLimits(longest=config.recording.longest, silence=config.recording.silence),
         policy=PinPolicy(config.pin.failures, config.pin.window_minutes, config.pin.lock_minutes),
         redirecting={trunk.name: trunk.redirecting for trunk in config.trunk},
+        forwarded_by={trunk.name: tuple(map(Source, trunk.forwarded_by)) for trunk in config.trunk},
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import io
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 import typer
-from argon2 import PasswordHasher
 
 from store.api import Store
 from store.errors import Conflict, NotFound, Unavailable
@@ -31,9 +31,8 @@ SHOWN = 20
 """Lines of each sort that a preview tells in words."""
 AT_ONCE = 4
 """Users written at the same time."""
-_ONCE = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
-"""For PINs that are changed at the first sign-in: a third of the work of `pins.hashed`, too little of a
-difference to tell by telephone who has a mailbox."""
+TOLD = 1000
+"""Users between two words about how far it is: a large file takes minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,14 +51,13 @@ def register(app: typer.Typer) -> None:
 
 
 def import_users(
-    file: Annotated[
-        Path, typer.Argument(help="CSV, UTF-8; its first row names the columns (`user export`).")
-    ],
+    file: Annotated[Path, typer.Argument(help="CSV; its first row names the columns (`user export`).")],
     apply: Annotated[bool, typer.Option("--apply", help="Do it; without, it is only told.")] = False,
     errors: Annotated[Path | None, typer.Option(help="For wrong lines [FILE.wrong.csv].")] = None,
     pin_file: Annotated[
         Path | None, typer.Option("--pins", help="For PINs that are made up [FILE.pins.csv].")
     ] = None,
+    encoding: Annotated[str, typer.Option(help="Of the file; cp1252 for many of Excel's.")] = "utf-8",
     config: ConfigPath = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
@@ -68,7 +66,7 @@ def import_users(
     An empty cell leaves what is, "-" empties. Wrong lines are left out and written to a file of their own,
     with the reason; put right, that file can be read again. A column "pin" is for new users; without it
     they get random ones, and change them at the first sign-in."""
-    sheet = read(file)
+    sheet = read(file, encoding)
     check_head(sheet.head)
     wrong_file = errors or file.with_name(file.name + ".wrong.csv")
     made_file = pin_file or file.with_name(file.name + ".pins.csv")
@@ -86,7 +84,12 @@ def import_users(
     wrong = sorted((*planned.wrong, *late), key=lambda each: each.line.number)
     if wrong and (apply or errors):
         write_wrong(wrong_file, sheet, wrong)
-    _tell(planned, wrong, apply, as_json)
+    _tell(planned, wrong, sheet.head.index("extension"), apply, as_json)
+    if planned.pins_not_read:
+        sys.stderr.write(
+            f"voicemail: {planned.pins_not_read} PINs are of users who are there already, and were not read; "
+            "`user set-pin` changes them\n"
+        )
     if wrong:
         told = f"; see {wrong_file}" if apply or errors else ""
         sys.stderr.write(f"voicemail: {len(wrong)} lines are wrong{told}\n")
@@ -101,8 +104,8 @@ def export_users(
     async def work(_: Config, store: Store) -> House:
         return await look(store)
 
-    everybody = people.people(with_store(config, work)).values()
-    rows = [people.columns(each) for each in everybody]
+    everybody = people.people(with_store(config, work))
+    rows = [people.columns(everybody[each]) for each in sorted(everybody)]
     head = [*people.COLUMNS, *sorted({key for row in rows for key in row} - set(people.COLUMNS))]
     with ExitStack() as stack:
         out = (
@@ -113,16 +116,23 @@ def export_users(
         table.writerows([[row.get(key, NOTHING) for key in head] for row in rows])
 
 
-def read(file: Path) -> Sheet:
-    """Raises OSError; VoicemailError for what is no CSV file in UTF-8."""
+def read(file: Path, encoding: str = "utf-8") -> Sheet:
+    """Raises OSError; VoicemailError for what is no CSV file in this encoding. A mark of UTF-8 at its
+    beginning (Excel's) is skipped."""
+    raw = file.read_bytes()
     try:
-        with open(file, encoding="utf-8-sig", newline="") as source:
-            first = source.readline()
-            delimiter = max(",;\t", key=first.count)
-            source.seek(0)
-            return _sheet(file, source, delimiter)
+        text = raw.decode(encoding).removeprefix("\ufeff")
+    except LookupError:
+        raise VoicemailError(f"--encoding: {encoding!r} is none (such as utf-8 or cp1252)") from None
     except UnicodeDecodeError as error:
-        raise VoicemailError(f"{file}: not UTF-8 ({error.reason} at byte {error.start})") from None
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise VoicemailError(
+            f"{file}, line {line}: not {encoding} (write it as UTF-8, or name its --encoding, often cp1252)"
+        ) from None
+    source = io.StringIO(text, newline="")
+    first = source.readline()
+    source.seek(0)
+    return _sheet(file, source, max(",;\t", key=first.count))
 
 
 def _sheet(file: Path, source: Iterable[str], delimiter: str) -> Sheet:
@@ -138,7 +148,7 @@ def _sheet(file: Path, source: Iterable[str], delimiter: str) -> Sheet:
         raise VoicemailError(f"{file}, line {start}: {error}") from None
     if not lines:
         raise VoicemailError(f"{file}: is empty")
-    return Sheet(tuple(cell.strip() for cell in lines[0].cells), tuple(lines[1:]), delimiter)
+    return Sheet(tuple(cell.strip().lower() for cell in lines[0].cells), tuple(lines[1:]), delimiter)
 
 
 def write_wrong(file: Path, sheet: Sheet, wrong: Sequence[Wrong]) -> None:
@@ -161,12 +171,14 @@ def _private(file: Path, how: int) -> TextIO:
 
 async def _apply(store: Store, house: House, planned: Plan, made_file: Path) -> list[Wrong]:
     """Do it, a few users at a time. A user whose number somebody else took meanwhile is a wrong line."""
-    work = iter((*planned.adds, *planned.changes))
+    work = _counted((*planned.adds, *planned.changes))
     late: list[Wrong] = []
     with ExitStack() as stack:
         made = None
         if any(not change.pin for change in planned.adds):
             made = stack.enter_context(_private(made_file, os.O_APPEND))
+            if not made_file.stat().st_size:
+                made.write("extension,pin\n")
         pool = stack.enter_context(ThreadPoolExecutor(os.cpu_count()))
         try:
             async with asyncio.TaskGroup() as group:
@@ -176,6 +188,14 @@ async def _apply(store: Store, house: House, planned: Plan, made_file: Path) -> 
             why = errors.exceptions[0]
             raise VoicemailError(f"stopped, the store is away ({why}): do the same again later") from None
     return late
+
+
+def _counted(work: Sequence[Change]) -> Iterator[Change]:
+    """Each, with a word on stderr now and then."""
+    for number, change in enumerate(work):
+        if number and not number % TOLD:
+            sys.stderr.write(f"… {number} of {len(work)}\n")
+        yield change
 
 
 async def _worker(
@@ -197,20 +217,21 @@ async def _worker(
 async def _with_pin(
     house: House, change: Change, made: TextIO | None, pool: ThreadPoolExecutor
 ) -> people.Person:
-    """A new user's PIN is in the file of made-up ones, on disk, before he has it."""
+    """A new user's PIN is in the file of made-up ones before he has it. Where this broke off and was done
+    again, a user may stand there twice: the last line counts."""
     after, pin = change.after, change.pin
     if not pin:
         pin = pins.made_up(after.user.extension, rules_of(house, after.options).shortest)
         assert made
         made.write(f"{after.user.extension},{pin}\n")
         made.flush()
-    hashed = await asyncio.get_running_loop().run_in_executor(pool, _ONCE.hash, pin)
+    hashed = await asyncio.get_running_loop().run_in_executor(pool, pins.hashed, pin)
     options = after.options.model_copy(update={"must_change_pin": True, "pin_changed": local_time()})
     return replace(after, user=replace(after.user, pin_hash=hashed), options=options)
 
 
-def _tell(planned: Plan, wrong: Sequence[Wrong], applied: bool, as_json: bool) -> None:
-    rows = list(_rows(planned, wrong))
+def _tell(planned: Plan, wrong: Sequence[Wrong], place: int, applied: bool, as_json: bool) -> None:
+    rows = list(_rows(planned, wrong, place))
     if as_json:
         return show(rows, True)
     for what in ("add", "change", "wrong"):
@@ -227,7 +248,8 @@ def _tell(planned: Plan, wrong: Sequence[Wrong], applied: bool, as_json: bool) -
     )
 
 
-def _rows(planned: Plan, wrong: Iterable[Wrong]) -> Iterator[dict[str, Any]]:
+def _rows(planned: Plan, wrong: Iterable[Wrong], place: int) -> Iterator[dict[str, Any]]:
+    """`place` is the column of the extension."""
     for add in planned.adds:
         user = add.after.user
         yield {"Line": add.line.number, "Do": "add", "Extension": user.extension, "What": user.name}
@@ -238,4 +260,5 @@ def _rows(planned: Plan, wrong: Iterable[Wrong]) -> Iterator[dict[str, Any]]:
         extension = change.after.user.extension
         yield {"Line": change.line.number, "Do": "change", "Extension": extension, "What": text}
     for each in wrong:
-        yield {"Line": each.line.number, "Do": "wrong", "Extension": "", "What": each.why}
+        extension = each.line.cells[place] if place < len(each.line.cells) else ""
+        yield {"Line": each.line.number, "Do": "wrong", "Extension": extension, "What": each.why}

@@ -42,6 +42,8 @@ class Owned:
 
     id: UUID
     usual: GreetingSwitch = ON
+    name_only: bool = False
+    """A list: it has a recorded name, and greets nobody."""
 
     def without(self, kind: GreetingKind) -> GreetingSwitch:
         """The switch of a greeting which nobody has set."""
@@ -55,10 +57,12 @@ def list_greetings(owner: Owner, config: ConfigPath = DEFAULT_CONFIG, as_json: J
     async def work(_: Config, store: Store) -> list[dict[str, Any]]:
         owned = owned_by(await look(store), owner)
         switches = await _switches(store, owned)
-        kinds = [*GreetingKind, NAME]
+        kinds = [NAME] if owned.name_only else [*GreetingKind, NAME]
         recorded = {kind: await store.users.greeting(owned.id, kind) is not None for kind in kinds}
         rows = [
-            _row(kind, switches.get(kind) or owned.without(kind), recorded[kind]) for kind in GreetingKind
+            _row(kind, switches.get(kind) or owned.without(kind), recorded[kind])
+            for kind in GreetingKind
+            if kind in recorded
         ]
         return [*rows, {"Greeting": NAME, "Recording": recorded[NAME]}]
 
@@ -72,7 +76,7 @@ def set_greeting(owner: Owner, kind: Kind, pairs: Pairs, config: ConfigPath = DE
 
     async def work(_: Config, store: Store) -> None:
         house = await look(store)
-        owned = owned_by(house, owner)
+        owned = greets(house, owner)
         present = (await _switches(store, owned)).get(which) or owned.without(which)
         switch = changed(GreetingSwitch, present, pairs)
         if wrong := mistakes(house, which, switch):
@@ -91,7 +95,7 @@ def show_greeting(
     which = _kind(kind)
 
     async def work(_: Config, store: Store) -> dict[str, str]:
-        owned = owned_by(await look(store), owner)
+        owned = greets(await look(store), owner)
         return shown((await _switches(store, owned)).get(which) or owned.without(which))
 
     text = with_store(config, work)
@@ -104,7 +108,7 @@ def reset(owner: Owner, kind: Kind, config: ConfigPath = DEFAULT_CONFIG) -> None
     which = _kind(kind)
 
     async def work(_: Config, store: Store) -> None:
-        owned = owned_by(await look(store), owner)
+        owned = greets(await look(store), owner)
         if which in await _switches(store, owned):
             await store.settings.remove(GreetingSwitch.KIND, which, owned.id)
 
@@ -126,12 +130,21 @@ def record(
         raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
 
     async def work(_: Config, store: Store) -> None:
-        owned = owned_by(await look(store), owner)
+        house = await look(store)
+        owned = owned_by(house, owner) if which == NAME else greets(house, owner)
         await store.users.set_greeting(owned.id, audio, which)
 
     with_store(config, work)
     what = "recorded name" if which == NAME else f"{which} greeting"
     say(f"{owner}: {what} {'set' if audio else 'taken away'}")
+
+
+def greets(house: House, owner: str) -> Owned:
+    """As `owned_by`; VoicemailError also for a list."""
+    owned = owned_by(house, owner)
+    if owned.name_only:
+        raise VoicemailError(f"{owner} has a recorded name, and no greetings")
+    return owned
 
 
 def owned_by(house: House, owner: str) -> Owned:
@@ -141,7 +154,8 @@ def owned_by(house: House, owner: str) -> Owned:
         noun, kind = KINDS[sort]
         if name not in house.all(kind):
             raise VoicemailError(f"there is no {noun} named {name!r}")
-        return Owned(setting_id(kind.KIND, name), SWITCHES.get(name, ON) if sort == "handler" else ON)
+        usual = SWITCHES.get(name, ON) if sort == "handler" else ON
+        return Owned(setting_id(kind.KIND, name), usual, kind is Members)
     if user := house.owner_of(owner):
         return Owned(user.id)
     raise VoicemailError(f"no user has extension {owner}")

@@ -7,13 +7,20 @@ import typer
 
 from store.api import Store
 from store.ids import uuid7
-from store.model import PinPolicy, User
+from store.model import PinPolicy, Setting, User
 from voicemail import pins
 from voicemail.cli import bulk, people
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store
 from voicemail.config import Config
+from voicemail.conversation.sign_in import own
 from voicemail.errors import VoicemailError
+from voicemail.policy import pin_rules
+from voicemail.policy.book import OPTIONS
+from voicemail.policy.bulk import rules_of
+from voicemail.policy.house import look
+from voicemail.policy.model import PinRules, UserOptions
 from voicemail.policy.people import why_no_lamp
+from voicemail.policy.references import needed_by
 from voicemail.worker import local_time
 
 app = typer.Typer(no_args_is_help=True)
@@ -42,7 +49,7 @@ def add(
         raise VoicemailError(f"not an extension: {extension!r} (digits only)")
 
     async def work(loaded: Config, store: Store) -> tuple[User, str]:
-        chosen = _pin(pin, extension, loaded)
+        chosen = _pin(pin, extension, rules_of(await look(store), UserOptions()))
         user = User(
             uuid7(), extension, name, mail, attach, pin_hash=pins.hashed(chosen), lamps=tuple(lamp or ())
         )
@@ -72,8 +79,15 @@ def show_user(extension: Extension, config: ConfigPath = DEFAULT_CONFIG, as_json
         user = await user_of(store, extension)
         counts = await store.messages.counts(user.id)
         policy = PinPolicy(loaded.pin.failures, loaded.pin.window_minutes, loaded.pin.lock_minutes)
-        locked = await store.sign_ins.locked_until(user.id, policy, local_time())
-        return _row(user) | {"New": counts.new, "Saved": counts.old, "Locked until": locked}
+        locked, at_home = [
+            await store.sign_ins.locked_until(each, policy, local_time()) for each in (user.id, own(user))
+        ]
+        return _row(user) | {
+            "New": counts.new,
+            "Saved": counts.old,
+            "Locked until": locked,
+            "Own phone locked until": at_home,
+        }
 
     show([with_store(config, work)], as_json)
 
@@ -82,13 +96,22 @@ def show_user(extension: Extension, config: ConfigPath = DEFAULT_CONFIG, as_json
 def set_pin(
     extension: Extension, pin: PinOption = "", config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False
 ) -> None:
-    """Give a user a new PIN, and open a locked sign-in."""
+    """Give a user a new PIN, and open a locked sign-in. The user changes it at the next sign-in."""
 
-    async def work(loaded: Config, store: Store) -> str:
+    async def work(_: Config, store: Store) -> str:
         user = await user_of(store, extension)
-        chosen = _pin(pin, extension, loaded)
+        house = await look(store)
+        options = house.options.get(user.id, UserOptions())
+        rules = rules_of(house, options)
+        chosen = _pin(pin, user.extension, rules)
+        old = pin_rules.history(user.pin_hash, options.old_pins, rules)
+        changed = options.model_copy(
+            update={"must_change_pin": True, "pin_changed": local_time(), "old_pins": old}
+        )
         await store.users.change(replace(user, pin_hash=pins.hashed(chosen)))
+        await store.settings.put(Setting(UserOptions.KIND, OPTIONS, changed.model_dump_json(), user.id))
         await store.sign_ins.unlock(user.id)
+        await store.sign_ins.unlock(own(user))
         return chosen
 
     chosen = with_store(config, work)
@@ -99,19 +122,23 @@ def set_pin(
 def remove(extension: Extension, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Take a mailbox away. Its messages stay in the store until they are purged."""
 
-    async def work(_: Config, store: Store) -> None:
-        await store.users.remove((await user_of(store, extension)).id)
+    async def work(_: Config, store: Store) -> list[str]:
+        user = await user_of(store, extension)
+        named = needed_by(await look(store), None, user.extension)
+        await store.users.remove(user.id)
+        return named
 
-    with_store(config, work)
+    for each in with_store(config, work):
+        say(f"note: still named by {each}")
     say(f"{extension}: removed")
 
 
-def _pin(given: str, extension: str, config: Config) -> str:
-    """The PIN to set. Raises VoicemailError for one that the policy refuses."""
+def _pin(given: str, extension: str, rules: PinRules) -> str:
+    """The PIN to set. Raises VoicemailError for one that the rules of the user's class refuse."""
     if not given:
-        return pins.made_up(extension, config.pin.shortest)
+        return pins.made_up(extension, rules.shortest)
     pin: str = typer.prompt("PIN", hide_input=True, confirmation_prompt=True) if given == "-" else given
-    if why := pins.why_refused(pin, extension, shortest=config.pin.shortest):
+    if why := pin_rules.why_refused(pin, extension, rules):
         raise VoicemailError(f"this PIN is refused: {why}")
     return pin
 

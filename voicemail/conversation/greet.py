@@ -70,7 +70,7 @@ async def wanted(call: Call, host: Host, key: str) -> Action | str:
         if more == "*":
             return RESTART
         if more or key not in host.keys:
-            return key + more
+            return dialling.prepend + key + more
     return host.keys.get(key, host.other)
 
 

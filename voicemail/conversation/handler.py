@@ -71,7 +71,7 @@ def dialling(handler: CallHandler) -> Dialling | None:
     """None when callers may not dial extensions there."""
     if not handler.extensions_may_be_dialled:
         return None
-    return Dialling(handler.wait_for_digits, handler.locked_keys)
+    return Dialling(handler.wait_for_digits, handler.locked_keys, handler.prepend_digits)
 
 
 def letterbox(handler: CallHandler, to: tuple[str, ...], longest: float) -> Letterbox:

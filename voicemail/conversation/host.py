@@ -102,6 +102,8 @@ class Dialling:
 
     wait: float = 1.5
     locked: str = ""
+    prepend: str = ""
+    """Digits that are put before those dialled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,15 +25,22 @@ NOBODY = UUID("6f9d2f0e-5d0c-4f3e-9a55-2f1d6c1a7b10")
 """Attempts at an ID that nobody has are counted below a name made of this and the ID."""
 
 
+def own(user: User) -> UUID:
+    """Under which a user's attempts at his own telephone are counted."""
+    return uuid5(user.id, "own telephone")
+
+
 class Locked(VoicemailError):
     """Too many wrong PINs lately: none is compared now."""
 
 
-async def sign_in(desk: Desk, call: Call, known: User | None) -> User | None:
+async def sign_in(desk: Desk, call: Call, known: User | None, certain: bool = False) -> User | None:
     """Ask until somebody is signed in; None when the caller did not get in and has been told so.
 
     `known` is the user whose number is calling: only the PIN is asked then, and `*` asks for another
-    ID. Raises Unavailable when the store cannot count the attempt, and HungUp."""
+    ID. `certain` says that it is proved to be his telephone: its wrong PINs are counted apart, so that
+    nobody elsewhere can lock a user out of it. Raises Unavailable when the store cannot count the attempt,
+    and HungUp."""
     said: tuple[str, ...] = ("welcome",)
     for _ in range(TRIES):
         answer = await ask_who(call, known, *said)
@@ -43,7 +50,7 @@ async def sign_in(desk: Desk, call: Call, known: User | None) -> User | None:
         extension, pin = answer
         known = known if known and known.extension == extension else None
         try:
-            user = await admit(desk, extension, pin) if pin else None
+            user = await admit(desk, extension, pin, own_phone=certain and known is not None) if pin else None
         except Locked:
             await call.play("sign_in_locked", "goodbye")
             return None
@@ -73,11 +80,13 @@ def wrong(known: User | None) -> str:
     return "pin_wrong" if known else "id_or_pin_wrong"
 
 
-async def admit(desk: Desk, extension: str, pin: str) -> User | None:
+async def admit(desk: Desk, extension: str, pin: str, *, own_phone: bool = False) -> User | None:
     """The user, if this is the PIN. Raises Locked, and Unavailable: what cannot be counted is not
     compared."""
     user = await reach(desk.store.users.by_extension(extension))
     counted = user.id if user else uuid5(NOBODY, extension)
+    if user and own_phone:
+        counted = own(user)
     attempt = await reach(desk.store.sign_ins.begin(counted, desk.policy, desk.now()))
     if not attempt.allowed:
         log.warning("sign-in refused: locked", mailbox=user.extension if user else "unknown")

@@ -33,7 +33,7 @@ async def user_side(desk: Desk, call: Call, known: User | None, certain: bool) -
     """From signing in to the end. `known` is whose number is calling; `certain` when that is proved, not
     only said. Raises HungUp, Unavailable."""
     user = await _recognised(desk, call, known) if known and certain else None
-    user = user or await sign_in(desk, call, known)
+    user = user or await sign_in(desk, call, known, certain)
     if user is not None:
         await signed_in(desk, call, user)
 

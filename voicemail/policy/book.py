@@ -28,6 +28,9 @@ CONTACTS_FRESH, CONTACTS_WITHIN = timedelta(seconds=15), 1.5
 """How long contacts are used without looking again, and how many seconds a call waits for them."""
 FRESH = timedelta(seconds=2)
 """How long the system's policies are used without looking again."""
+JUST_NOW = timedelta(milliseconds=300)
+"""How long a user's options are used without looking again: while somebody signs in, they are asked for
+half a dozen times."""
 OPTIONS = "options"
 
 
@@ -43,6 +46,8 @@ class Policies:
         self._options: dict[UUID, UserOptions] = {}
         self._contacts: Mapping[str, Contact] = {}
         self._contacts_at: datetime | None = None
+        self._looked: dict[UUID, datetime] = {}
+        """When they were read or written last."""
         self._guessed: set[UUID] = set()
         """Whose options could not be read lately: what was given out for them must not be written back."""
 
@@ -80,7 +85,10 @@ class Policies:
         return {each.name: read for each in found if (read := parsed(kind, each))}
 
     async def options(self, user_id: UUID, within: float = WITHIN) -> UserOptions:
-        """A user's options; those read last, or the defaults, while the store is away."""
+        """A user's options, as they were a moment ago; those read last, or the defaults, while the store is
+        away."""
+        if self._is_recent(user_id):
+            return self._options[user_id]
         try:
             return await self.current_options(user_id, within)
         except StoreError as error:
@@ -96,8 +104,15 @@ class Policies:
         except TimeoutError:
             raise Unavailable(f"no answer within {within} s") from None
         self._guessed.discard(user_id)
-        self._options[user_id] = (found and parsed(UserOptions, found)) or UserOptions()
-        return self._options[user_id]
+        return self._remember(user_id, (found and parsed(UserOptions, found)) or UserOptions())
+
+    def _is_recent(self, user_id: UUID) -> bool:
+        read = self._looked.get(user_id)
+        return read is not None and timedelta(0) <= self._now() - read < JUST_NOW
+
+    def _remember(self, user_id: UUID, options: UserOptions) -> UserOptions:
+        self._options[user_id], self._looked[user_id] = options, self._now()
+        return options
 
     async def set_options(self, user_id: UUID, options: UserOptions) -> None:
         """Raises Unavailable, also where the options that were changed may be defaults because the store
@@ -105,7 +120,7 @@ class Policies:
         if user_id in self._guessed:
             raise Unavailable("the options could not be read before they were changed")
         await self.put(OPTIONS, options, user_id)
-        self._options[user_id] = options
+        self._remember(user_id, options)
 
     async def put(self, name: str, policy: Policy, owner: UUID | None = None) -> None:
         """Raises Unavailable."""

@@ -47,6 +47,8 @@ class Plan:
     changes: tuple[Change, ...]
     unchanged: tuple[Line, ...]
     wrong: tuple[Wrong, ...]
+    pins_not_read: int = 0
+    """PINs of users who are there already."""
 
 
 def check_head(head: Sequence[str]) -> None:
@@ -72,6 +74,7 @@ def plan(house: House, known: Known, head: Sequence[str], lines: Iterable[Line])
         tuple(each for each in changed if each.before is not None),
         tuple(each for each in read if isinstance(each, Line)),
         tuple(each for each in read if isinstance(each, Wrong)),
+        planner.pins_not_read,
     )
 
 
@@ -82,6 +85,7 @@ class _Planner:
         self._house, self._known, self._head = house, known, head
         self._present = people.people(house)
         self._taken: dict[str, int] = {}
+        self.pins_not_read = 0
 
     def read(self, line: Line) -> Change | Line | Wrong:
         if len(line.cells) != len(self._head):
@@ -100,6 +104,7 @@ class _Planner:
         for why in self._mistakes(line, before, after, cells.get(PIN, "")):
             raise VoicemailError(why)
         self._taken |= dict.fromkeys((extension, *after.alternates), line.number)
+        self.pins_not_read += bool(before and cells.get(PIN))
         if before and not people.differences(before, after):
             return line
         return Change(line, before, after, "" if before else cells.get(PIN, ""))

@@ -161,6 +161,8 @@ class CallHandler(Policy):
     extensions_may_be_dialled: bool = True
     locked_keys: str = ""
     """Keys that act at once, without waiting for more digits."""
+    prepend_digits: str = ""
+    """Put before the digits that callers dial: "3" where 4001 is dialled for 34001."""
     transfer: Transfer = Transfer()
     messages_to: tuple[str, ...] = ()
     """Extensions or "list:<name>"; () takes none."""

@@ -19,8 +19,14 @@ def why_refused(
     return why or ("it was used before" if any(old) else "")
 
 
+def neighbours(pin: str) -> tuple[str, ...]:
+    """The PINs of the same length one above and one below: whoever had one of them may not have this one."""
+    around = (int(pin) - 1, int(pin) + 1)
+    return tuple(f"{each:0{len(pin)}}" for each in around if 0 <= each < 10 ** len(pin))
+
+
 async def compared(pin: str, hashes: Iterable[str], rules: PinRules) -> tuple[bool, ...]:
-    """Whether a PIN is one of the earlier ones, latest first, as far back as the rules look. Some 10 ms
+    """Whether a PIN is one of the earlier ones, latest first, as far back as the rules look. Some 4 ms
     each, in a thread."""
     return tuple([await pins.compare(each, pin) for each in tuple(hashes)[: rules.history]])
 

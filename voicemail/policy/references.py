@@ -176,6 +176,8 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
     match policy:
         case CallHandler():
             yield from _extension_mistakes(house, CallHandler, name, policy.extension)
+            if policy.prepend_digits and not (policy.prepend_digits + "0").isdecimal():
+                yield f"prepend_digits: {policy.prepend_digits!r} is none (digits only)"
             yield from _transfer_mistakes(policy.keys, policy.transfer.number)
         case Members():
             yield from _extension_mistakes(house, Members, name, policy.extension)

@@ -170,7 +170,10 @@ def _block(text: str) -> Block:
 
 def _time(text: str) -> time:
     hours, minutes = text.split(":")
-    return time(int(hours), int(minutes))
+    try:
+        return time(int(hours), int(minutes))
+    except ValueError:
+        raise ValueError(f"{text!r} is no time of day") from None
 
 
 def _weekdays(text: str) -> list[int]:
@@ -185,13 +188,17 @@ def _block_text(block: Block) -> str:
     days = "+".join(DAYS[day] for day in block.weekdays)
     if block.weekdays == tuple(range(block.weekdays[0], block.weekdays[-1] + 1)) and len(block.weekdays) > 1:
         days = f"{DAYS[block.weekdays[0]]}-{DAYS[block.weekdays[-1]]}"
-    return f"{days} {block.start:%H:%M}-{block.end:%H:%M}"
+    end = f"{block.end:%H:%M}" if block.end != time() else "24:00"
+    return f"{days} {block.start:%H:%M}-{end}"
 
 
 def _days(text: str) -> tuple[date, date]:
     """`2026-12-24` or `2026-12-24..2026-12-26`."""
     first, _, last = text.partition("..")
-    begin, end = date.fromisoformat(first.strip()), date.fromisoformat((last or first).strip())
+    try:
+        begin, end = date.fromisoformat(first.strip()), date.fromisoformat((last or first).strip())
+    except ValueError:
+        raise ValueError(f"{text!r}: write it as 2026-12-24 or 2026-12-24..2026-12-26") from None
     if end < begin:
         raise ValueError(f"{text!r} ends before it begins")
     return begin, end

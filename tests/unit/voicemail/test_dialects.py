@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from sip.invite import Reason
+from sip.invite import Reason, Source
 from sip.parse import parse_invite
 from tests.fakes.desk import ANNA, BEN, PILOT
 from voicemail.conversation.host import Mailbox, SignIn
@@ -131,3 +131,27 @@ def test_asserted_or_in_from_the_number_of_a_user_only_leads_to_the_pin() -> Non
         invite = parse_invite(invite_of(header))
         assert route(invite, settings, FOUND, BOOK).to == SignIn()
         assert invite.identified == ""
+
+
+BOTH = "History-Info: <sip:1002@x>;index=1, <sip:5000@vm;cause=486>;index=1.1;mp=1\r\nDiversion: <sip:1001@x>"
+
+
+@pytest.mark.parametrize(
+    ("sources", "to"),
+    [
+        (None, Mailbox("1002", BEN, BUSY)),
+        (("diversion", "history-info"), Mailbox("1001", ANNA, UNKNOWN)),
+        (("target", "history-info"), Mailbox("1002", BEN, BUSY)),
+        (("target", "diversion"), Mailbox("1001", ANNA, UNKNOWN)),
+    ],
+)
+def test_a_trunk_says_which_header_is_believed(sources: tuple[str, ...] | None, to: Mailbox) -> None:
+    believed = {} if sources is None else {"first": tuple(map(Source, sources))}
+    settings = PilotSettings(PILOT, Path("unused"), forwarded_by=believed)
+    assert route(parse_invite(invite_of(BOTH)), settings, FOUND, BOOK).to == to
+
+
+def test_a_header_that_a_trunk_is_not_believed_is_none() -> None:
+    settings = PilotSettings(PILOT, Path("unused"), forwarded_by={"first": (Source.TARGET,)})
+    where = route(parse_invite(invite_of(BOTH)), settings, FOUND, BOOK)
+    assert not isinstance(where.to, Mailbox)

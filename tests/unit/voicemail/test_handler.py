@@ -94,6 +94,12 @@ async def test_an_extension_dialled_in_the_greeting_is_reached(home: House, more
     assert call.heard == [OPENING[0], *BEN_GREETS, "tone"]
 
 
+async def test_digits_can_be_put_before_what_is_dialled(home: House) -> None:
+    await sales(home, prepend_digits="10")
+    call = await talk(home, TO_SALES, Barges("0"), "2", LEAVES)
+    assert call.heard[-1 - len(BEN_GREETS) :] == [*BEN_GREETS, "tone"]
+
+
 async def test_a_handlers_extension_can_be_dialled_too(home: House) -> None:
     await sales(home, keys=BEN_KEY)
     call = await talk(home, TO_PILOT, Barges("5"), "100", Barges("1"), "", LEAVES)

@@ -118,3 +118,23 @@ async def test_hanging_up_anywhere_just_ends_it(home: House) -> None:
     assert (
         await at_every_moment(lambda at: home.call("*", "1001", "111222", "1001", PIN, leaves_at=at), run) > 9
     )
+
+
+async def test_nobody_elsewhere_locks_a_user_out_of_his_own_telephone(home: House) -> None:
+    await sign_in(home.desk(), home.call("1001", "111222", "1001", "111223", "1001", "111224"), None)
+    assert (await sign_in(home.desk(), home.call("1001", PIN), None)) is None, "locked everywhere else"
+    assert await sign_in(home.desk(), home.call(PIN), ANNA) is None, "also where only the number is his"
+    assert await sign_in(home.desk(), home.call(PIN), ANNA, certain=True) == ANNA
+
+
+async def test_wrong_pins_at_the_own_telephone_lock_it(home: House) -> None:
+    await sign_in(home.desk(), home.call("111222", "111223", "111224"), ANNA, certain=True)
+    assert await sign_in(home.desk(), home.call(PIN), ANNA, certain=True) is None
+    assert await sign_in(home.desk(), home.call("1001", PIN), None) == ANNA
+
+
+async def test_another_id_at_a_proven_telephone_counts_as_anywhere(home: House) -> None:
+    await sign_in(
+        home.desk(), home.call("*", "1002", "111222", "1002", "111223", "1002", "111224"), ANNA, certain=True
+    )
+    assert await sign_in(home.desk(), home.call("1002", PIN), None) is None

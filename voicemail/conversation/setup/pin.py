@@ -51,6 +51,8 @@ async def why_refused(pin: str, user: User, options: UserOptions, rules: PinRule
         return "pin_too_short"
     if pin_rules.why_refused(pin, user.extension, rules):
         return "pin_too_simple"
+    if any([await pins.compare(user.pin_hash, each) for each in pin_rules.neighbours(pin)]):
+        return "pin_too_simple"
     earlier = await pin_rules.compared(pin, (user.pin_hash, *options.old_pins), rules)
     return "pin_used_before" if any(earlier) else ""
 

@@ -90,3 +90,10 @@ def test_recordings_of_greetings_and_names_are_set_and_taken_away(
 )
 def test_a_mistake_is_one_sentence(voicemail: CommandLine, words: str, told: str) -> None:
     assert voicemail.refused("greeting", *words.split()).startswith(told)
+
+
+def test_a_list_has_a_name_and_greets_nobody(voicemail: CommandLine) -> None:
+    voicemail.good("list", "set", "sales", "members=4001")
+    assert listed(voicemail, "list:sales").keys() == {"name"}
+    told = voicemail.refused("greeting", "set", "list:sales", "closed", "enabled=yes")
+    assert told == "list:sales has a recorded name, and no greetings"

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from store.ids import uuid7
 from store.memory import MemoryStore
 from store.model import Setting, User
 from tests.fakes.cli import CommandLine
+from voicemail import pins
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.model import UserOptions
 from voicemail.policy.people import COLUMNS
@@ -143,7 +145,8 @@ def test_new_users_get_pins_that_only_the_file_for_them_tells(
     file.write_text("extension,pin\n4003,\n4004,739104\n")
     told = voicemail.good("user", "import", str(file), "--apply")
     made = file.with_name("people.csv.pins.csv")
-    [row] = csv.reader(made.open())
+    head, row = csv.reader(made.open())
+    assert head == ["extension", "pin"]
     assert row[0] == "4003" and row[1].isdigit() and len(row[1]) >= 6
     assert made.stat().st_mode & 0o777 == 0o600
     assert row[1] not in told and "739104" not in told
@@ -201,7 +204,7 @@ def test_what_is_exported_can_be_imported_and_changes_nothing(
         ("extension,colour\n1,red\n", "line 1: column 'colour': there is no such; known: extension, name"),
         ("extension,name,name\n", "line 1: column 'name' is there twice"),
         ('extension,name\n4003,"Anna\n', "line 2: "),
-        ("extension,name\n4003,M\udce4\n", "not UTF-8"),
+        ("extension,name\n4003,M\udce4\n", "not utf-8"),
     ],
 )
 def test_a_file_that_is_none_is_refused(voicemail: CommandLine, file: Path, text: str, told: str) -> None:
@@ -222,3 +225,76 @@ def test_a_number_that_somebody_takes_meanwhile_is_told_as_a_wrong_line(
     monkeypatch.setattr(store.users, "add", late)
     result = voicemail("user", "import", str(file), "--apply")
     assert (result.code, "extension 4003 is in use" in result.out) == (1, True)
+
+
+# ---- what administrators stumble over
+
+
+def test_pins_of_users_who_are_there_are_told_as_not_read(
+    voicemail: CommandLine, store: MemoryStore, file: Path
+) -> None:
+    file.write_text("extension,pin\n4001,739104\n4002,\n")
+    before = users(store)["4001"].pin_hash
+    result = voicemail("user", "import", str(file), "--apply")
+    assert result.code == 0 and "1 PINs are of users who are there already" in result.err
+    assert users(store)["4001"].pin_hash == before
+
+
+def test_what_a_spreadsheet_writes_is_read(voicemail: CommandLine, store: MemoryStore, file: Path) -> None:
+    file.write_bytes(
+        b'\xef\xbb\xbfExtension;Name\r\n4003;"M\xc3\xbcller; Karl"\r\n\r\n4004;"Zo\xc3\xab ""Z"""\r\n'
+    )
+    voicemail.good("user", "import", str(file), "--apply")
+    assert [users(store)[each].name for each in ("4003", "4004")] == ["Müller; Karl", 'Zoë "Z"']
+
+
+def test_another_encoding_is_told_with_its_line_and_can_be_named(
+    voicemail: CommandLine, store: MemoryStore, file: Path
+) -> None:
+    file.write_bytes(b"extension;name\r\n" + b"4003;Anna\r\n" * 2000 + b"4004;M\xfcller\r\n")
+    assert ", line 2002: not utf-8 (" in voicemail.refused("user", "import", str(file))
+    file.write_bytes(b"extension;name\r\n4004;M\xfcller\r\n")
+    voicemail.good("user", "import", str(file), "--encoding", "cp1252", "--apply")
+    assert users(store)["4004"].name == "Müller"
+    assert "'klingon' is none" in voicemail.refused("user", "import", str(file), "--encoding", "klingon")
+
+
+def test_wrong_lines_are_told_with_their_extension(voicemail: CommandLine, file: Path) -> None:
+    file.write_text("name,extension\nCarl,40x\nDora\n")
+    rows = json.loads(voicemail("user", "import", str(file), "--json").out)
+    assert [(row["Line"], row["Extension"]) for row in rows] == [(2, "40x"), (3, "")]
+
+
+def test_a_large_file_is_told_in_a_few_lines(voicemail: CommandLine, file: Path) -> None:
+    lines = [f"{50000 + n},User {n},u{n}@example.com,{900000 + n}" for n in range(1000)]
+    file.write_text("\n".join(["extension,name,mail,alternate_extensions", *lines, lines[0]]))
+    result = voicemail("user", "import", str(file))
+    assert "1000 to add, 0 to change, 0 as they are, 1 wrong" in result.out
+    assert "50000 stands in line 2 already" in result.out and result.out.count("\n") < 40
+
+
+def test_a_pin_by_an_administrator_has_to_be_changed_and_the_old_one_is_remembered(
+    voicemail: CommandLine, store: MemoryStore
+) -> None:
+    voicemail.good("user", "options", "4001", "enrolled=yes", "must_change_pin=no")
+    store.state.users[ANNA.id] = replace(ANNA, pin_hash="the old hash")
+    [row] = json.loads(voicemail.good("user", "set-pin", "4001", "--json"))
+    kept = options(store, ANNA)
+    assert kept.must_change_pin and kept.pin_changed and kept.old_pins == ("the old hash",)
+    assert pins.is_right(store.state.users[ANNA.id].pin_hash, row["PIN"])
+
+
+def test_a_pin_by_an_administrator_obeys_the_rules_of_the_users_class(voicemail: CommandLine) -> None:
+    voicemail.good("pin-rules", "set", "long", "shortest=9")
+    voicemail.good("cos", "set", "careful", "pin_rules=long")
+    voicemail.good("user", "options", "4001", "cos=careful")
+    assert "at least 9 digits" in voicemail.refused("user", "set-pin", "4001", "--pin", "739104")
+    [row] = json.loads(voicemail.good("user", "set-pin", "4001", "--json"))
+    assert len(row["PIN"]) == 9
+
+
+def test_who_is_removed_and_still_named_is_told(voicemail: CommandLine) -> None:
+    voicemail.good("list", "set", "sales", "members=4001,4002")
+    assert voicemail.good("user", "remove", "4002") == (
+        "note: still named by list 'sales' (members)\n4002: removed\n"
+    )

@@ -156,6 +156,12 @@ async def test_a_bad_pin_is_refused_with_its_reason(home: House, pressed: str, w
     assert (await home.store.users.get(ANNA.id)) == ANNA
 
 
+@pytest.mark.parametrize("pressed", ["839203", "839205"])
+async def test_a_pin_next_to_the_present_one_is_too_simple(home: House, pressed: str) -> None:
+    assert PIN == "839204"
+    assert "pin_too_simple" in (await run(home, "3", "1", pressed, "*", "*", "*")).heard
+
+
 async def test_a_pin_is_entered_twice_and_the_old_one_remembered(home: House) -> None:
     call = await run(home, "3", "1", GOOD, "274917", GOOD, GOOD, "*", "*")
     assert "pins_differ" in call.heard and "pin_kept" in call.heard

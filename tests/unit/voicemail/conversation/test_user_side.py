@@ -5,12 +5,13 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 
 from sip import wav
 from sip.call import HungUp, Transferred
-from store.model import Envelope, Folder, Mark, MessageKind, Part, User
+from store.model import Envelope, Folder, Mark, MessageKind, Part, Setting, User
 from tests.fakes.call import FILE, START, Barges, ScriptedCall, Step, at_every_moment
 from tests.fakes.desk import ANNA, BEN, PIN, READY, House, house
 from voicemail.conversation.hear_messages import hear_messages
@@ -66,6 +67,28 @@ async def test_a_proven_caller_needs_no_pin_where_his_class_says_so(home: House)
     await home.desk().policies.put("default", ClassOfService(skip_pin=True))
     assert (await enter(home, "*", certain=True)).heard == ["no_messages", "main_menu", "goodbye"]
     assert (await enter(home, PIN, "*", certain=False)).heard[1] == "enter_pin"
+
+
+async def test_options_are_read_once_while_somebody_signs_in_and_again_a_moment_later(
+    home: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policies, read = home.desk().policies, home.store.settings.get
+    asked: list[str] = []
+
+    async def get(kind: str, name: str, owner: UUID | None = None) -> Setting | None:
+        asked.append(kind)
+        return await read(kind, name, owner)
+
+    monkeypatch.setattr(home.store.settings, "get", get)
+    for _ in range(5):
+        await policies.options(ANNA.id)
+    assert len(asked) == 1
+    await policies.set_options(ANNA.id, UserOptions(listed=False))
+    assert not (await policies.options(ANNA.id)).listed and len(asked) == 1
+    home.clock.pass_(0.4)
+    await policies.options(ANNA.id)
+    await policies.current_options(ANNA.id)
+    assert len(asked) == 3
 
 
 async def test_who_is_not_set_up_gets_no_further(home: House) -> None:
