@@ -21,7 +21,8 @@ from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lease import Permit
 from voicemail.primary.mail import NoAddress, notification
 
-AT_ONCE = 5
+AT_ONCE = 1
+"""So many mails are repeated after a node was killed: nobody knows whether the host took them."""
 WAITING = 200
 """Mails in hand; more are postponed, so that a slow host fills nobody's memory."""
 COMMANDS = 6
