@@ -98,7 +98,7 @@ class Store(Section):
 class Mail(Section):
     host: str = ""
     port: Port = 25
-    tls: bool = False
+    tls: bool | Literal["none", "opportunistic", "encrypt", "verify"] = False
     user: str = ""
     password_file: str = ""
     sender: str = "voicemail@localhost"
@@ -201,7 +201,8 @@ keep_for_peer_megabytes = 20000   # of log for a peer that is away; one that mis
 [mail]
 host = ""                         # smart host for notifications; "" sends none
 port = 25
-tls = false                       # STARTTLS required
+tls = false                       # STARTTLS with a certificate that is verified: true, the same as "verify";
+                                  # "encrypt" takes any, "opportunistic" needs none; false is "none"
 user = ""
 password_file = ""
 sender = "voicemail@localhost"

@@ -24,7 +24,12 @@ def keys_of(name: str) -> tuple[str, ...]:
 
 def matches(keys: str, users: Sequence[User]) -> list[User]:
     """The users whose name begins with these keys, in the order given. None for no keys."""
-    return [user for user in users if keys and any(each.startswith(keys) for each in keys_of(user.name))]
+    return [user for user in users if begins(user.name, keys)]
+
+
+def begins(name: str, keys: str) -> bool:
+    """Whether a name is spelled so, as far as the keys go. False for no keys."""
+    return bool(keys) and any(each.startswith(keys) for each in keys_of(name))
 
 
 def _last_first(name: str) -> str:

@@ -22,6 +22,7 @@ from store.errors import NotFound
 from store.model import SYSTEM, Deposit, Envelope, MessageKind, NewMessage, Part, User, copy_id
 from store.notes import envelope_of
 from store.spool import SpoolEntry
+from voicemail import departures
 from voicemail.policy.book import OPTIONS, parsed
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.model import ClassOfService, Members, Undeliverable, UserOptions
@@ -32,8 +33,9 @@ log = structlog.get_logger()
 
 MANY = 20
 """Extensions from which on all users are read instead of each."""
-GONE, FULL = "gone", "full"
-"""`Envelope.why` of a non-delivery: one of them, or both joined by a comma."""
+GONE, FULL, HELD, LATE = "gone", "full", "not allowed", "late"
+"""`Envelope.why` of a non-delivery: some of them, joined by commas; what another system has said may follow.
+LATE: it is tried still."""
 
 
 async def post(store: Store, entry: SpoolEntry, audio: bytes, wait: float) -> Deposit | None:
@@ -83,8 +85,13 @@ async def _to_all(
     full = await _full(store, message, to.mailboxes) if author else ()
     taking = [box for box in to.mailboxes if box not in full]
     kept = await store.messages.send(message, taking, audio, wait=wait) if taking else None
-    if author and (to.gone or full):
-        told = await _tell(store, author, message, audio, to.gone, full)
+    away = await departures.sorted_out(store, message, to.remote, entry.forwards)
+    if away.going:
+        left = await departures.depart(store, message, away.going, audio, wait)
+        kept = kept or left
+    gone = (*to.gone, *away.unknown)
+    if author and (gone or full or away.held):
+        told = await _tell(store, author, message, audio, gone, full, away.held)
         kept = kept or told
     return kept or await _to_undeliverable(store, message, audio, wait)
 
@@ -122,12 +129,18 @@ async def _refused(store: Store, box: UUID, size: int, classes: Mapping[str, Cla
 
 
 async def _tell(
-    store: Store, author: User, message: NewMessage, audio: bytes, gone: Sequence[str], full: Sequence[UUID]
+    store: Store,
+    author: User,
+    message: NewMessage,
+    audio: bytes,
+    gone: Sequence[str],
+    full: Sequence[UUID],
+    held: Sequence[str] = (),
 ) -> Deposit:
     """A non-delivery to the author: who did not get it, why, and what had been said."""
     users = [await store.users.get(box) for box in full]
-    missed = (*gone, *(user.extension for user in users if user))
-    why = ", ".join(word for word, those in ((GONE, gone), (FULL, full)) if those)
+    missed = (*gone, *held, *(user.extension for user in users if user))
+    why = ", ".join(word for word, those in ((GONE, gone), (HELD, held), (FULL, full)) if those)
     log.warning("message not delivered to all", message_id=str(message.id), missed=missed, why=why)
     envelope = Envelope(
         MessageKind.NON_DELIVERY,

@@ -1,25 +1,31 @@
-"""`voicemail cos|handler|list|schedule|holidays|restriction|rule|pin-rules|aging|undeliverable`: one set of
-commands for all, made from the policy's model.
+"""`voicemail cos|handler|list|schedule|holidays|restriction|rule|pin-rules|aging|undeliverable|location`, and
+`voicemail contact`: one set of commands for all, made from the policy's model.
 """
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sip.wav import is_sound
 from store.api import Store
-from store.model import Setting
+from store.model import Setting, setting_id
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, with_store
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
+from voicemail.greetings import NAME
 from voicemail.policy.builtin import BUILT_IN
+from voicemail.policy.elsewhere import is_address
 from voicemail.policy.house import House, look
 from voicemail.policy.model import (
     Aging,
     CallHandler,
     ClassOfService,
+    Contact,
     Holidays,
+    Location,
     Members,
     PinRules,
     Policy,
@@ -46,6 +52,8 @@ HELP: Mapping[type[Policy], str] = {
     PinRules: "What PINs have to be like, and how long they last.",
     Aging: "After how many days messages go on to the next folder.",
     Undeliverable: "Who gets messages that nobody else can.",
+    Location: "Other voice-mail systems, and what may go there.",
+    Contact: "Mailboxes on other systems that users address by name or number; named by their addresses.",
 }
 COLUMNS: Mapping[type[Policy], Sequence[str]] = {
     ClassOfService: ("pin_rules", "longest_message", "quota.no_receive", "transfer_table", "dial_out_table"),
@@ -62,6 +70,7 @@ COLUMNS: Mapping[type[Policy], Sequence[str]] = {
         "schedule",
         "action",
     ),
+    Location: ("domain", "dial_id", "prefixes", "host", "tls", "codec", "secure"),
 }
 """Shown by `list`; all where nothing is said."""
 
@@ -83,18 +92,20 @@ def _named(kind: type[Policy]) -> typer.Typer:
 
     @app.command("show", help="Show one, with every key.")
     def show_one(name: Name, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
-        _show(kind, name, config, as_json)
+        _show(kind, _written(kind, name), config, as_json)
 
     @app.command("set", help="Change one, or make it. Keys: " + ", ".join(keys(kind)) + ".")
     def set_one(name: Name, pairs: Pairs, config: ConfigPath = DEFAULT_CONFIG) -> None:
-        _set(kind, name, pairs, config)
+        _set(kind, _written(kind, name), pairs, config)
 
     @app.command("remove", help="Take one away; one that is supplied is as it was supplied again.")
     def remove(name: Name, config: ConfigPath = DEFAULT_CONFIG) -> None:
-        _remove(kind, name, config)
+        _remove(kind, _written(kind, name), config)
 
     if kind is Members:
         _add_members(app)
+    if kind in (Location, Contact):
+        _add_record(app, kind)
     return app
 
 
@@ -127,6 +138,24 @@ def _add_members(app: typer.Typer) -> None:
     @app.command("remove-members", help="Take from a list.")
     def remove_members(name: Name, members: member, config: ConfigPath = DEFAULT_CONFIG) -> None:
         _change_members(name, (), members, config)
+
+
+def _add_record(app: typer.Typer, kind: type[Policy]) -> None:
+    recording = Annotated[str, typer.Argument(help="8 kHz mono WAV; - takes the recording away.")]
+
+    @app.command("record", help="Give it a recorded name, by which it is spoken of.")
+    def record(name: Name, file: recording, config: ConfigPath = DEFAULT_CONFIG) -> None:
+        name = _written(kind, name)
+        audio = None if file == "-" else Path(file).read_bytes()
+        if audio is not None and not is_sound(audio):
+            raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
+
+        async def work(_: Config, store: Store) -> None:
+            _one(await look(store), kind, name)
+            await store.users.set_greeting(setting_id(kind.KIND, name), audio, NAME)
+
+        with_store(config, work)
+        say(f"{_noun(kind)} {name!r}: recorded name {'set' if audio else 'taken away'}")
 
 
 def _list(kind: type[Policy], config: ConfigPath, as_json: bool) -> None:
@@ -169,8 +198,7 @@ def _change_members(name: str, more: Sequence[str], fewer: Sequence[str], config
 
 def _put(kind: type[Policy], name: str, made: Any, config: ConfigPath) -> None:
     """Set what `made` makes of all that is there, if nothing is wrong with it; then say so."""
-    if not re.fullmatch(r"\w[\w.-]{0,63}", name):
-        raise VoicemailError(f"{name!r} is no name: use letters, digits, _, - and .")
+    _check_name(kind, name)
 
     async def work(_: Config, store: Store) -> tuple[str, list[str]]:
         house = await look(store)
@@ -188,6 +216,19 @@ def _put(kind: type[Policy], name: str, made: Any, config: ConfigPath) -> None:
     for note in notes:
         say(f"note: {note}")
     say(f"{_noun(kind)} {name!r}: {done}")
+
+
+def _written(kind: type[Policy], name: str) -> str:
+    """A name as it is kept: addresses in small letters, so that a mailbox is one contact only."""
+    return name.lower() if kind is Contact else name
+
+
+def _check_name(kind: type[Policy], name: str) -> None:
+    if kind is Contact:
+        if not is_address(name):
+            raise VoicemailError(f"{name!r} is no mail address, such as 2722@vm.example.com")
+    elif not re.fullmatch(r"\w[\w.-]{0,63}", name):
+        raise VoicemailError(f"{name!r} is no name: use letters, digits, _, - and .")
 
 
 def _remove(kind: type[Policy], name: str, config: ConfigPath) -> None:

@@ -1,16 +1,19 @@
 """To whom: numbers, names spelled by keypad, system lists, private lists; heard again, and taken back."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from sip.call import Call, Sound
 from store.model import User, setting_id
+from voicemail.conversation.addressee import NAME as NAME
+from voicemail.conversation.addressee import Addressee as Addressee
+from voicemail.conversation.addressee import class_of as class_of
 from voicemail.conversation.desk import Desk, reach
+from voicemail.conversation.elsewhere import contacts_named, elsewhere_by_number, spoken_elsewhere
 from voicemail.conversation.menu import HELP, ROUNDS, Menu, choose
 from voicemail.names import matches, spelled
 from voicemail.policy.book import parsed
-from voicemail.policy.model import ClassOfService, Members, MenuStyle, PrivateList, UserOptions
+from voicemail.policy.model import Members, MenuStyle, PrivateList, UserOptions
 from voicemail.recipients import LIST
 
 MOST_DIGITS = 20
@@ -19,16 +22,6 @@ OFFERED = 8
 """Names that are read out; with more, more letters are asked for."""
 SECOND_POUND = 1.5
 """Seconds within which a second pound follows the first one."""
-NAME = "name"
-"""Kind of the greeting that is a recorded name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Addressee:
-    """Somebody, or a list, as delivery understands it (recipients.py) and as it is spoken of."""
-
-    keys: tuple[str, ...]
-    sounds: tuple[Sound, ...]
 
 
 class Do(Enum):
@@ -159,7 +152,7 @@ async def _by_number(desk: Desk, call: Call, user: User, number: str) -> Address
     private = await desk.policies.of(PrivateList, user.id)
     mine = private.get(str(int(number))) if len(number) <= 2 else None
     if mine is None:
-        return ("nobody_has_this_extension",)
+        return await elsewhere_by_number(desk, user, number)
     if not mine.members:
         return ("list_is_empty",)
     audio = await reach(desk.store.users.greeting(user.id, f"list {int(number)}"))
@@ -179,12 +172,6 @@ async def _lists(desk: Desk, user: User) -> dict[str, Members] | None:
     return dict(await desk.policies.all(Members)) if cos.may_send_to_lists else None
 
 
-async def class_of(desk: Desk, user: User) -> ClassOfService:
-    """What a user may do."""
-    options = await desk.policies.options(user.id)
-    return await desk.policies.get(ClassOfService, options.cos) or ClassOfService()
-
-
 async def _of_list(desk: Desk, name: str, members: Members) -> Addressee:
     audio = await reach(desk.store.users.greeting(setting_id(Members.KIND, name), NAME))
     digits = desk.words.digits(members.extension)
@@ -200,11 +187,13 @@ async def _by_name(desk: Desk, call: Call, user: User, keys: str) -> Addressee |
     found: list[User | str] = list(matches(keys, await _listed(desk)))
     lists = await _lists(desk, user) or {}
     found += [name for name, each in lists.items() if spelled(each.display_name or name).startswith(keys)]
-    if not found:
+    away = await contacts_named(desk, user, keys)
+    if not found and not away:
         return ("directory_nobody",)
-    if len(found) > OFFERED:
+    if len(found) + len(away) > OFFERED:
         return ("directory_spell_more",)
     offered = [await _named(desk, each, lists) for each in found]
+    offered += [Addressee((each,), await spoken_elsewhere(desk, each)) for each in away]
     return await _one_of(desk, call, offered)
 
 

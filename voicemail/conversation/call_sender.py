@@ -16,11 +16,16 @@ async def call_sender(desk: Desk, call: Call, user: User, message: Message) -> N
         await call.play("not_allowed")
         return
     colleague = await sending_user(desk, message)
-    # what tells of a non-delivery comes from the user himself
-    outside = "" if message.envelope.kind is MessageKind.NON_DELIVERY else message.caller
-    number = colleague.extension if colleague else outside
+    number = colleague.extension if colleague else number_of(message)
     inside = colleague or await reach(desk.store.users.by_extension(number))
     name = cos.transfer_table if inside else cos.dial_out_table
     table = await desk.policies.get(RestrictionTable, name) or RestrictionTable()
     if await put_through(call, number, table) is Transferred.DONE:
         raise HungUp
+
+
+def number_of(message: Message) -> str:
+    """The number of somebody who is no user here; "" for none: what tells of a non-delivery comes from the
+    user himself, and a mailbox on another system may be somebody else's number here. Pure."""
+    elsewhere = message.envelope.remote and not message.caller.startswith("+")
+    return "" if elsewhere or message.envelope.kind is MessageKind.NON_DELIVERY else message.caller

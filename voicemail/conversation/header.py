@@ -5,7 +5,9 @@ from store.errors import NotFound, Unavailable
 from store.model import Envelope, Message, MessageKind, User
 from voicemail import postroom
 from voicemail.conversation.desk import Desk, reach
+from voicemail.conversation.elsewhere import spoken_elsewhere
 from voicemail.greetings import NAME
+from voicemail.policy.elsewhere import mailbox_of
 from voicemail.recipients import list_of
 from voicemail.words import Words
 
@@ -13,7 +15,11 @@ KINDS = {
     MessageKind.BROADCAST: ("broadcast_message",),
     MessageKind.READ_RECEIPT: ("read_receipt",),
 }
-WHY = {postroom.GONE: "nobody_has_this_extension", postroom.FULL: "mailbox_full"}
+WHY = {
+    postroom.GONE: "nobody_has_this_extension",
+    postroom.FULL: "mailbox_full",
+    postroom.HELD: "not_allowed",
+}
 """Of a non-delivery."""
 MOST = 5
 """Addressees of a non-delivery that are named."""
@@ -39,8 +45,12 @@ def undelivered(words: Words, envelope: Envelope) -> tuple[str, ...]:
     """Who did not get a message, and why. Pure."""
     whom: tuple[str, ...] = ()
     for each in envelope.recipients[:MOST]:
-        spoken = ("distribution_list",) if list_of(each) is not None else words.digits(each)
-        whom = (*whom, "and", *spoken) if whom else spoken
+        spoken = (
+            ("distribution_list",) if list_of(each) is not None else words.digits(mailbox_of(each) or each)
+        )
+        whom = (*whom, "and", *spoken) if whom and spoken else whom or spoken
+    if envelope.why.startswith(postroom.LATE):
+        return ("message_waits", *whom)
     return ("non_delivery", *whom, *(WHY[why] for why in envelope.why.split(", ") if why in WHY))
 
 
@@ -48,6 +58,9 @@ async def sender(desk: Desk, message: Message) -> tuple[Sound, ...]:
     """A user for sure by recorded name; a number that is a user's extension digit by digit; anybody else
     is "an outside caller"."""
     try:
+        if remote := message.envelope.remote:
+            said = await spoken_elsewhere(desk, remote.address)
+            return said if said == ("from_outside_caller",) else ("from", *said)
         if known := await sending_user(desk, message):
             return await named(desk, known)
         inside = await reach(desk.store.users.by_extension(message.caller)) if message.caller else None
@@ -95,7 +108,7 @@ async def properties(desk: Desk, message: Message) -> tuple[Sound, ...]:
     """All that is known of a message: number, time, length, and who may have it."""
     e = message.envelope
     by_number = ("from", *desk.words.phone_number(message.caller)) if message.caller else ()
-    known = await sender(desk, message) if e.sender or not by_number else by_number
+    known = await sender(desk, message) if e.sender or e.remote or not by_number else by_number
     if e.kind is MessageKind.NON_DELIVERY:
         known = undelivered(desk.words, e)
     private = (*(("private",) if e.private else ()), *(("message_marked_secure",) if e.secure else ()))

@@ -14,6 +14,7 @@ from voicemail.conversation.broadcast import record_broadcast
 from voicemail.conversation.compose import Sheet, compose, may_send
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.menu import Menu, choose
+from voicemail.policy.elsewhere import mailbox_of
 
 log = structlog.get_logger()
 
@@ -85,7 +86,9 @@ async def _look_after(desk: Desk, call: Call, waiting: Sequence[Sequence[Message
 
 def _about(desk: Desk, message: Message) -> tuple[Sound, ...]:
     now, due = desk.now(), message.envelope.deliver_at
-    to = [sound for each in message.envelope.recipients for sound in desk.words.digits(each)]
+    to = [
+        sound for each in message.envelope.recipients for sound in desk.words.digits(mailbox_of(each) or each)
+    ]
     return (*to, "will_be_delivered", *(desk.words.moment(due, now) if due else ()))
 
 

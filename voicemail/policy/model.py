@@ -245,6 +245,8 @@ class ClassOfService(Policy):
     keep_deleted: bool = True
     """Deleted messages can be heard and restored until they are purged."""
     may_send_to_lists: bool = True
+    may_send_elsewhere: bool = True
+    """To other voice-mail systems."""
     may_broadcast: bool = False
     may_call_sender: bool = True
     may_record_name: bool = True

@@ -1,18 +1,22 @@
 """What policies refer to: whether it is there, before one is set; and who needs it, before one is removed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 from zoneinfo import available_timezones
 
+from voicemail.policy.elsewhere import domain_of, host_and_port, is_domain, location_of
 from voicemail.policy.house import House
 from voicemail.policy.model import (
     Action,
     Aging,
     CallHandler,
     ClassOfService,
+    Contact,
     Go,
     GreetingSwitch,
     Holidays,
+    Location,
     Members,
     PinRules,
     Policy,
@@ -42,8 +46,12 @@ NOUNS: Mapping[type[Policy], str] = {
     Members: "list",
     Undeliverable: "undeliverable",
     Aging: "aging",
+    Location: "location",
+    Contact: "contact",
 }
 """As the commands are named."""
+CODECS = ("g726", "pcmu", "wav")
+"""Those of voicemail.vpim.model.Codec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,8 @@ def references(policy: Policy) -> Iterator[Reference]:
             yield from _actions({"after": policy.after})
         case Members() | Undeliverable():
             yield from _members("members", policy.members)
+        case Contact():
+            yield Reference("location", Location, policy.location)
 
 
 def mistakes(house: House, name: str, policy: Policy) -> list[str]:
@@ -130,6 +140,8 @@ def _members(key: str, members: tuple[str, ...]) -> Iterator[Reference]:
     for each in members:
         if each.startswith(LIST):
             yield Reference(key, Members, each.removeprefix(LIST))
+        elif "@" in each:
+            yield Reference(key, Contact, each, must=False)
         elif each not in SINKS:
             yield Reference(key, None, each, must=False)
 
@@ -137,12 +149,16 @@ def _members(key: str, members: tuple[str, ...]) -> Iterator[Reference]:
 def _is_there(house: House, reference: Reference) -> bool:
     if reference.kind is None:
         return house.owner_of(reference.name) is not None
+    if reference.kind is Contact:  # an address needs none, only a system that it is on
+        return location_of(reference.name, house.all(Location)) is not None
     return reference.name in house.all(reference.kind)
 
 
 def _missing(reference: Reference) -> str:
     if reference.kind is None:
         return f"no user has extension {reference.name}"
+    if reference.kind is Contact:
+        return f"no location has the domain of {reference.name}"
     return f"there is no {NOUNS[reference.kind]} named {reference.name!r}"
 
 
@@ -162,6 +178,10 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
         case UserOptions():
             yield from _zone_mistakes(policy.time_zone)
             yield from _transfer_mistakes(policy.keys or {}, policy.transfer.number)
+        case Location():
+            yield from _location_mistakes(house, name, policy)
+        case Contact():
+            yield from _contact_mistakes(house, name, policy)
         case Schedule():
             if any(not block.weekdays for block in policy.blocks):
                 yield "blocks: one has no day"
@@ -173,13 +193,17 @@ def taken(house: House, number: str) -> str:
         return f"{number} is the number of {user.name or 'user ' + user.extension}"
     for kind, name in _leading_to(house, number):
         return f"{number} leads to {NOUNS[kind]} {name!r}"
+    for name, each in house.all(Location).items():
+        if each.dial_id and number.startswith(each.dial_id):
+            return f"{number} begins with the dial_id of location {name!r}"
     return ""
 
 
 def _leading_to(house: House, number: str) -> list[tuple[type[Policy], str]]:
     handlers = [(CallHandler, n) for n, each in house.all(CallHandler).items() if each.extension == number]
     lists = [(Members, n) for n, each in house.all(Members).items() if each.extension == number]
-    return [*handlers, *lists]
+    contacts = [(Contact, n) for n, each in house.all(Contact).items() if each.extension == number]
+    return [*handlers, *lists, *contacts]
 
 
 def _extension_mistakes(house: House, kind: type[Policy], name: str, number: str) -> Iterator[str]:
@@ -192,6 +216,58 @@ def _extension_mistakes(house: House, kind: type[Policy], name: str, number: str
     for other in _leading_to(house, number):
         if other != (kind, name):
             yield f"extension: {number} leads to {NOUNS[other[0]]} {other[1]!r}"
+
+
+def _location_mistakes(house: House, name: str, location: Location) -> Iterator[str]:
+    if not is_domain(location.domain):
+        yield f"domain: {location.domain!r} is none"
+    if location.codec not in CODECS:
+        yield f"codec: {location.codec!r} is not known; known: {', '.join(CODECS)}"
+    if location.dial_id and not _is_number(location.dial_id):
+        yield f"dial_id: {location.dial_id!r} is none (digits only)"
+    yield from (
+        f"prefixes: {each!r} is none (digits only)" for each in location.prefixes if not _is_number(each)
+    )
+    yield from _unreadable("host", host_and_port, (location.host,) if location.host else ())
+    yield from _unreadable("networks", ip_network, location.networks)
+    others = {other: each for other, each in house.all(Location).items() if other != name}
+    for other, there in others.items():
+        if there.domain.casefold() == location.domain.casefold():
+            yield f"domain: location {other!r} has it already"
+        if location.dial_id and there.dial_id == location.dial_id:
+            yield f"dial_id: location {other!r} has it already"
+    hidden = [
+        number for number in _numbers(house) if location.dial_id and number.startswith(location.dial_id)
+    ]
+    yield from (f"dial_id: {number} begins so, and is a number here" for number in hidden)
+
+
+def _unreadable(key: str, read: Callable[[str], object], values: Sequence[str]) -> Iterator[str]:
+    for each in values:
+        try:
+            read(each)
+        except ValueError as error:
+            yield f"{key}: {each!r}: {error}"
+
+
+def _is_number(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def _numbers(house: House) -> Iterator[str]:
+    """All that lead somewhere here, or to a contact."""
+    yield from house.users
+    yield from house.alternates
+    yield from (each.extension for each in house.all(CallHandler).values() if each.extension)
+    yield from (each.extension for each in house.all(Members).values() if each.extension)
+    yield from (each.extension for each in house.all(Contact).values() if each.extension)
+
+
+def _contact_mistakes(house: House, name: str, contact: Contact) -> Iterator[str]:
+    yield from _extension_mistakes(house, Contact, name, contact.extension)
+    location = house.all(Location).get(contact.location)
+    if location and domain_of(name) != location.domain.casefold():
+        yield f"{name} is not of the domain of location {contact.location!r}, {location.domain}"
 
 
 def _transfer_mistakes(keys: Mapping[str, Action], number: str) -> Iterator[str]:

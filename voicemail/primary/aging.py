@@ -3,7 +3,7 @@
 A round runs when this node takes over and every half an hour then. It goes in small batches with pauses
 between, asks for the lease before each mark, and begins with what is gone for good, so that one round
 never moves a message by more than one step. Two nodes that both think they are Primary, in a cut, make the
-same marks: no harm. Broadcasts do not age: they end on their last day.
+same marks: no harm. Broadcasts do not age: they end on their last day. Nor does what leaves for elsewhere.
 """
 
 import asyncio
@@ -31,6 +31,8 @@ LOOK = 5.0
 """Seconds between two looks at whether this node is Primary."""
 BATCH = 50
 """Marks between two pauses."""
+AGELESS = (MessageKind.BROADCAST, MessageKind.OUTGOING)
+"""The first end on their last day, the others when all have them."""
 PAUSE = 0.25
 """Seconds. Marks wait for the disk: 50 take about as long, so that at most half of it is ours."""
 
@@ -102,7 +104,7 @@ class Ager:
 
     async def _ripe(self, mark: Mark, before: datetime) -> list[UUID]:
         found = await self._store.messages.aged(mark, before)
-        return [m.id for m in found if m.envelope.kind is not MessageKind.BROADCAST]
+        return [m.id for m in found if m.envelope.kind not in AGELESS]
 
     async def _mark(self, message: UUID, mark: Mark) -> None:
         self._permit()

@@ -1,31 +1,21 @@
 """The notification mail of one message, pure: the same outbox item always gives the same mail, to the
 byte, so that a repeat after a takeover can be recognised and dropped.
 
-Callers choose their names: whatever goes into a header is stripped of control characters first, and of
-encoded words (RFC 2047): Python's `email` refuses a line end in a header, but decodes "=?utf-8?q?=0D=0A?="
-when the header is set and writes the line end out (seen with 3.11.7): a header of the caller's choice.
+Callers choose their names: what goes into a header is cleaned first (voicemail/vpim/headers.py).
 """
 
-import unicodedata
 from datetime import tzinfo
-from email.errors import HeaderParseError
-from email.headerregistry import Address
 from email.message import EmailMessage
 from email.policy import SMTP
-from email.utils import parseaddr
 
 from sip.errors import BadSound
 from sip.wav import to_pcm16
 from store.model import Message, OutboxItem, User
 from voicemail.config import Mail
-from voicemail.errors import VoicemailError
-
-LONGEST_NAME = 100
-"""Characters of a caller's name that are shown."""
-
-
-class NoAddress(VoicemailError):
-    """The user's mail address cannot be written to."""
+from voicemail.vpim.headers import LONGEST_NAME as LONGEST_NAME
+from voicemail.vpim.headers import NoAddress as NoAddress
+from voicemail.vpim.headers import address as address
+from voicemail.vpim.headers import clean as clean
 
 
 def notification(
@@ -54,31 +44,12 @@ def notification(
     return mail
 
 
-def clean(text: str, longest: int = LONGEST_NAME) -> str:
-    """Text that callers or users chose, fit for one line of a header or of a mail: no control, format
-    or line-separating characters, no surrogates, single blanks, nothing that could be an encoded word, at
-    most `longest` characters."""
-    shown = "".join(" " if unicodedata.category(c)[0] in "CZ" else c for c in text).replace("=?", "= ?")
-    return " ".join(shown.split())[:longest].rstrip()
-
-
 def caller_of(message: Message) -> str:
     """Name and number as far as they are known."""
     name, number = clean(message.caller_name), clean(message.caller)
     if name and number and name != number:
         return f"{name} ({number})"
     return name or number or "an unknown caller"
-
-
-def address(text: str, name: str = "") -> Address:
-    """Raises NoAddress."""
-    shown, plain = parseaddr(text) if not name else ("", text)
-    if plain != clean(plain) or "@" not in plain:
-        raise NoAddress(f"not a mail address: {text!r}")
-    try:
-        return Address(clean(name or shown), addr_spec=plain)
-    except (HeaderParseError, ValueError, IndexError) as error:
-        raise NoAddress(f"not a mail address: {text!r}: {error}") from None
 
 
 def _attachment(audio: bytes | None) -> tuple[bytes | None, bool]:

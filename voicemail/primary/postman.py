@@ -1,10 +1,9 @@
-"""Hands notification mails to the smart host (SMTP, RFC 5321; STARTTLS, RFC 3207; AUTH, RFC 4954)."""
+"""Hands notification mails to the smart host (smtp_out.py)."""
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
 from email.message import EmailMessage
-from pathlib import Path
 from typing import Protocol
 
 import aiosmtplib
@@ -20,15 +19,14 @@ from voicemail.primary.alarm_mail import alarm_mail
 from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lease import Permit
 from voicemail.primary.mail import NoAddress, notification
+from voicemail.primary.smtp_out import SmartHost, outcome
+
+__all__ = ["MailHost", "Postman", "SmartHost"]
 
 AT_ONCE = 1
 """So many mails are repeated after a node was killed: nobody knows whether the host took them."""
 WAITING = 200
 """Mails in hand; more are postponed, so that a slow host fills nobody's memory."""
-COMMANDS = 6
-"""Connection, greeting, TLS, AUTH, envelope, data: a mail takes at most so many time-outs."""
-NOT_ALLOWED_YET = range(530, 540)
-"""Answers that ask for AUTH or TLS, or refuse ours: our configuration is wrong, not the mail."""
 
 
 class MailHost(Protocol):
@@ -36,30 +34,6 @@ class MailHost(Protocol):
 
     async def take(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
         """Ask `permit`, then hand over. Raises SMTPException, OSError (TimeoutError among them)."""
-
-
-class SmartHost:
-    """The configured mail server. `name` is what we say in EHLO."""
-
-    def __init__(self, settings: Mail, name: str) -> None:
-        self._settings, self._name = settings, name
-
-    async def take(self, mail: EmailMessage, receiver: str, permit: Permit) -> None:
-        settings = self._settings
-        client = aiosmtplib.SMTP(
-            hostname=settings.host,
-            port=settings.port,
-            username=settings.user or None,
-            password=await asyncio.to_thread(_password, settings) if settings.user else None,
-            local_hostname=self._name,
-            timeout=settings.timeout,
-            use_tls=False,
-            start_tls=settings.tls,
-        )
-        async with asyncio.timeout(COMMANDS * settings.timeout), client:
-            permit()
-            sender = mail["From"].addresses[0].addr_spec
-            await client.send_message(mail, sender=sender, recipients=[receiver])
 
 
 class Postman:
@@ -127,24 +101,3 @@ class Postman:
             return await self._store.messages.audio(message.id)
         except NotFound:
             return b""
-
-
-def _password(settings: Mail) -> str:
-    """Read for each mail, so that a new password needs no restart. Raises OSError."""
-    return Path(settings.password_file).read_text().strip()
-
-
-def outcome(error: Exception) -> Outcome:
-    """What a failed attempt means: refused for good, not now, or nobody there."""
-    if isinstance(error, aiosmtplib.SMTPRecipientsRefused) and error.recipients:
-        error = error.recipients[0]
-    code = error.code if isinstance(error, aiosmtplib.SMTPResponseException) else 0
-    text = f"{type(error).__name__}: {' '.join(str(error).split()) or 'no answer in time'}"
-    about_us = (aiosmtplib.SMTPConnectError, aiosmtplib.SMTPHeloError, aiosmtplib.SMTPAuthenticationError)
-    if code == 421 or code in NOT_ALLOWED_YET or isinstance(error, about_us):
-        return Outcome(Verdict.SILENT, text)
-    if code >= 500 or isinstance(error, aiosmtplib.SMTPNotSupported):
-        return Outcome(Verdict.REFUSED, text)
-    if code >= 400:
-        return Outcome(Verdict.FAILED, text)
-    return Outcome(Verdict.SILENT, text)

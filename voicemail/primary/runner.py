@@ -213,6 +213,8 @@ class Runner:
             for item in due:
                 if not self._agenda.holds(item) and item.id not in self._recent:
                     plan = await self._handlers[item.kind].plan(item)
+                    if not plan.lanes <= self._by_lane.keys():  # its first work for a destination
+                        self._arrange_lanes(self._clock.monotonic())
                     self._act(self._agenda.add(item, plan, self._clock.monotonic()), self.lease.epoch)
             self._recent -= seen_through
             more = len(due) == limit

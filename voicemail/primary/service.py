@@ -29,8 +29,11 @@ from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
 from voicemail.primary.lease import Lease, NotPrimary
 from voicemail.primary.notifier import Notifier, Sender
+from voicemail.primary.post import Post
 from voicemail.primary.postman import Postman, SmartHost
+from voicemail.primary.routes import Dns
 from voicemail.primary.runner import Runner
+from voicemail.primary.smtp_out import Mailer
 from voicemail.secrets import NodeFiles, app_conninfo
 
 REQUEST_PORT = 30
@@ -50,6 +53,11 @@ def senders(config: Config) -> Senders:
     return Senders(edge, f"sip:{config.sip.pilot}@{config.sip.domain or edge}")
 
 
+def own_domain(config: Config) -> str:
+    """Of our mailboxes as other systems know them."""
+    return config.mail.message_id_domain
+
+
 class Duty:
     """The runner and its handlers, and what the supervisor's news mean to them."""
 
@@ -59,7 +67,15 @@ class Duty:
         self._clock = clock
         self.notifier = Notifier(store, sender, config.trunk, senders(config), clock)
         postman = Postman(store, config.mail, SmartHost(config.mail, config.node.name), zone)
-        handlers: dict[Work, Handler] = {Work.LAMP: self.notifier, Work.MAIL: postman, Work.ALARM: postman}
+        mailer = Mailer(config.node.name, config.mail.timeout, Dns())
+        post = Post(store, config.mail, own_domain(config), mailer, clock)
+        handlers: dict[Work, Handler] = {
+            Work.LAMP: self.notifier,
+            Work.MAIL: postman,
+            Work.ALARM: postman,
+            Work.POST: post,
+            Work.REPORT: post,
+        }
         self.runner = Runner(store, handlers, Agenda(random.random), clock, Lease())
         self.ager = Ager(store, clock, self._epoch, self._permit)
 

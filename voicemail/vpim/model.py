@@ -1,10 +1,13 @@
 """What the writer takes and the reader gives. Sound is always a WAV file of 8 kHz mono (sip/wav.py)."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from voicemail.errors import VoicemailError
+
+UNDATED = datetime(1970, 1, 1, tzinfo=UTC)
+"""`sent` of a mail that was read and names no time that could be understood."""
 
 
 class Codec(StrEnum):
@@ -35,6 +38,16 @@ class Speech:
     seconds: float
     sender: Person | None = None
     sent: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """What is used of a vCard (RFC 2426)."""
+
+    name: str = ""
+    """FN, else made of N."""
+    numbers: tuple[str, ...] = ()
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +82,11 @@ class VoiceMail:
     unanswerable: bool = False
     """Read: from non-mail-user, a caller nobody can answer (RFC 3801 section 4.2.1)."""
 
+    card: Card | None = None
+    """Read: what the sender's vCard says."""
+    automatic: bool = False
+    """Read: a program sent it by itself (RFC 3834), so no receipt and no report answers it."""
+
     @property
     def seconds(self) -> float:
         return sum(each.seconds for each in self.speech)
@@ -101,6 +119,8 @@ class Report:
     diagnostic: str = ""
     envelope_id: str = ""
     """ENVID of RFC 3461, if the sender had given one."""
+    more: "tuple[Report, ...]" = ()
+    """Read: what the same report says of other recipients."""
 
     @property
     def is_disposition(self) -> bool:

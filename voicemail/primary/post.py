@@ -1,0 +1,335 @@
+"""Sends messages and reports to other systems: the handler of Work.POST and Work.REPORT.
+
+Each destination has a lane of its own: the host of a location, the smart host, or the exchangers of a domain.
+A mail's Message-ID is made of its row of work, so a repeat after a takeover can be recognised. The 2xx of the
+other system ends the work. What it refuses for good, and what nobody took for five days, comes back to the
+author as a message that says so; when it is four hours late, he is told once that it is.
+"""
+
+import asyncio
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+from uuid import UUID, uuid5
+
+import aiosmtplib
+import structlog
+
+from sip.errors import BadSound
+from store.api import Store
+from store.errors import NotFound, StoreError
+from store.model import OUTGOING, Envelope, Mark, Message, MessageKind, NewMessage, OutboxItem, User, Work
+from voicemail import departures
+from voicemail.config import Mail
+from voicemail.errors import VoicemailError
+from voicemail.greetings import NAME
+from voicemail.policy.elsewhere import answerable, barred, domain_of, host_and_port, location_of
+from voicemail.policy.model import Location, Tls
+from voicemail.postroom import FULL, GONE, HELD, LATE, planned
+from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict
+from voicemail.primary.backoff import PATIENCE
+from voicemail.primary.clock import Clock
+from voicemail.primary.handler import LaneSettings
+from voicemail.primary.lease import Permit
+from voicemail.primary.outgoing import voice_mail
+from voicemail.primary.report_mail import report_mails
+from voicemail.primary.routes import Route, smart_host
+from voicemail.primary.smtp_out import Parcel, outcome
+from voicemail.recipients import UNDELIVERABLE
+from voicemail.vpim.headers import NoAddress
+from voicemail.vpim.model import Codec
+from voicemail.vpim.write import written
+
+log = structlog.get_logger()
+
+AT_ONCE, WAITING = 1, 1000
+"""Mails to one destination at once: so many a takeover may repeat. And in hand; more are postponed."""
+DESK = "post desk"
+"""The lane of what is not sent any more, and only has to be told."""
+MOST_LANES = 500
+"""Destinations with a lane of their own; what comes beyond shares some."""
+SHARED = 16
+GIVE_UP = PATIENCE - timedelta(hours=3)
+"""A little before the runner gives up without a word: work comes back here at least every 1 h 20."""
+TELL = timedelta(hours=4)
+"""After which the author is told that it is late (as mail servers do by default)."""
+FRESH = 2.0
+"""Seconds for which locations are used without reading them again."""
+SWEEP, LEFT_OVER = 3600.0, timedelta(days=30)
+"""Seconds between two looks for messages that nothing waits for any more, and how old such must be."""
+MOST_LISTED = 10_000
+
+
+class CannotGo(VoicemailError):
+    """It never will, for a reason of our own; `word` is for the non-delivery."""
+
+    def __init__(self, why: str, word: str = GONE) -> None:
+        super().__init__(why)
+        self.word = word
+
+
+class Sends(Protocol):
+    """Hands mails over. The real one is Mailer."""
+
+    async def send(self, parcel: Parcel, route: Route, permit: Permit) -> None:
+        """Ask `permit`, then hand over. Raises SMTPException, OSError, NotPrimary."""
+
+
+@dataclass(frozen=True, slots=True)
+class Posting:
+    """What a row of Work.POST says."""
+
+    to: str
+    of: int = 2
+    """How many rows the message has; two or more when nothing is said."""
+
+    @classmethod
+    def read(cls, payload: str) -> "Posting":
+        """Raises CannotGo."""
+        try:
+            said = json.loads(payload)
+            return cls(str(said["to"]), int(said.get("of", 2)))
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise CannotGo(f"not a posting: {error!r}") from None
+
+
+class Post:
+    """One for the process. `domain` is that of our mailboxes: 1001@domain. `settings` are [mail]'s."""
+
+    def __init__(self, store: Store, settings: Mail, domain: str, mailer: Sends, clock: Clock) -> None:
+        self._store, self._settings, self._mailer, self._clock = store, settings, mailer, clock
+        self._domain = domain
+        self._lanes = {DESK: LaneSettings(AT_ONCE, WAITING)}
+        self._locations: Mapping[str, Location] = {}
+        self._read_at = self._swept_at = float("-inf")
+        self._ended: dict[UUID, None] = {}
+        """Rows that ended lately, which the store may not know yet."""
+
+    def lanes(self) -> Mapping[str, LaneSettings]:
+        return dict(self._lanes)
+
+    def subjects(self, lane: str) -> Iterable[Subject]:
+        return ()
+
+    async def refresh(self) -> Sequence[tuple[str, Subject]]:
+        """Also the moment to clear away what was forgotten."""
+        if self._clock.monotonic() - self._swept_at >= SWEEP:
+            self._swept_at = self._clock.monotonic()
+            await self._sweep()
+        return ()
+
+    async def plan(self, item: OutboxItem) -> Plan:
+        try:
+            address = self._address(item)
+            route = await self._route(address)
+        except CannotGo:
+            return Plan(item.id, frozenset({DESK}))
+        if item.attempts and self._age(item) >= TELL and item.kind is Work.POST:
+            await self._tell_late(item, address)
+        if self._age(item) >= GIVE_UP:
+            return Plan(item.id, frozenset({DESK}))
+        return Plan(item.id, frozenset({self._lane(route)}))
+
+    async def perform(self, job: Job, permit: Permit) -> Outcome:
+        (item,) = job.items
+        if job.lane == DESK and item.attempts and self._age(item) >= GIVE_UP:
+            ended = Outcome(Verdict.REFUSED, "given up: the destination did not take it for days")
+        else:
+            ended = await self._sent(item, permit)
+        if ended.verdict in (Verdict.FAILED, Verdict.SILENT) and self._age(item) >= GIVE_UP:
+            ended = Outcome(Verdict.REFUSED, f"given up: {ended.text}")
+        if item.kind is Work.POST and ended.verdict is Verdict.REFUSED:
+            await self._bring_back(item, ended.text)
+        if item.kind is Work.POST and ended.verdict in (Verdict.SENT, Verdict.REFUSED):
+            await self._clear(item)
+        return ended
+
+    # -- where to ------------------------------------------------------------------------------------
+
+    def _age(self, item: OutboxItem) -> timedelta:
+        return self._clock.now() - item.created
+
+    def _address(self, item: OutboxItem) -> str:
+        """Raises CannotGo."""
+        address = Posting.read(item.payload).to
+        if not domain_of(address):
+            raise CannotGo(f"not a mail address: {address!r}")
+        return address
+
+    async def _known(self) -> Mapping[str, Location]:
+        """Raises Unavailable."""
+        now = self._clock.monotonic()
+        if now - self._read_at >= FRESH:
+            self._locations, self._read_at = await departures.locations(self._store), now
+        return self._locations
+
+    async def _route(self, address: str) -> Route:
+        """Raises CannotGo, Unavailable."""
+        location = location_of(address, await self._known())
+        if location and location.host:
+            try:
+                return Route(*host_and_port(location.host), tls=location.tls)
+            except ValueError as error:
+                raise CannotGo(f"location {location.domain}: host: {error}") from None
+        tls = location.tls if location else Tls.OPPORTUNISTIC
+        return smart_host(self._settings) or Route(domain=domain_of(address), tls=tls)
+
+    def _lane(self, route: Route) -> str:
+        """It stays for as long as this process runs: closing it would end what waits for it."""
+        name = f"post {route.name}"
+        if name not in self._lanes and len(self._lanes) >= MOST_LANES:
+            name = f"post others {sum(name.encode()) % SHARED}"
+        self._lanes.setdefault(name, LaneSettings(AT_ONCE, WAITING))
+        return name
+
+    # -- sending -------------------------------------------------------------------------------------
+
+    async def _sent(self, item: OutboxItem, permit: Permit) -> Outcome:
+        try:
+            parcels = await (self._posted(item) if item.kind is Work.POST else self._reported(item))
+            if not parcels:
+                return Outcome(Verdict.SENT, "nothing sent: the message was taken back")
+            for parcel in parcels:
+                await self._mailer.send(parcel, await self._route(parcel.receiver), permit)
+        except CannotGo as error:
+            return Outcome(Verdict.REFUSED, f"{error.word}, {error}")
+        except (aiosmtplib.SMTPException, OSError) as error:
+            return outcome(error)
+        return Outcome(Verdict.SENT, "sent")
+
+    async def _posted(self, item: OutboxItem) -> list[Parcel]:
+        """None of them when the message is gone. Raises CannotGo, Unavailable."""
+        message = item.message_id and await self._store.messages.get(item.message_id)
+        if not message:
+            return []
+        address = self._address(item)
+        location = location_of(address, await self._known())
+        why = barred(location, secure=message.envelope.secure, passed_on=False)
+        if why or location is None:
+            raise CannotGo(why, HELD if location else GONE)
+        try:
+            audio = await self._store.messages.audio(message.id)
+        except NotFound:
+            return []
+        users = await self._speakers(message)
+        author = users.get(message.envelope.sender) if message.envelope.sender else None
+        name = await self._store.users.greeting(author.id, NAME) if author else None
+        message_id = f"{item.id}@{self._domain}"
+        try:
+            mail = voice_mail(message, audio, address, message_id, location, self._domain, users, name)
+            content = await asyncio.to_thread(written, mail, Codec(location.codec), str(item.id))
+        except (BadSound, NoAddress, ValueError) as error:
+            raise CannotGo(f"it cannot be written: {error}") from None
+        tracked = answerable(mail.sender.address)  # reports to nobody would only come back
+        return [Parcel(content, mail.sender.address, address, tracked, str(item.id) if tracked else "")]
+
+    async def _speakers(self, message: Message) -> Mapping[UUID, User]:
+        ids = {message.envelope.sender, *(part.sender for part in message.envelope.parts)}
+        found = [await self._store.users.get(each) for each in ids if each]
+        return {user.id: user for user in found if user}
+
+    async def _reported(self, item: OutboxItem) -> list[Parcel]:
+        """Raises CannotGo."""
+        try:
+            mails = await asyncio.to_thread(report_mails, item, self._domain)
+        except (ValueError, TypeError, KeyError, AttributeError, IndexError, VoicemailError) as error:
+            raise CannotGo(f"not a report: {error!r}") from None
+        return [Parcel(each, "", self._address(item)) for each in mails]
+
+    # -- what the author is told, and what is left behind ------------------------------------------------
+
+    async def _bring_back(self, item: OutboxItem, why: str) -> None:
+        """The message, to its author, with the reason. Raises store errors."""
+        await self._tell(item, "non-delivery", f"{word_of(why)}, {why}")
+
+    async def _tell_late(self, item: OutboxItem, address: str) -> None:
+        try:
+            await self._tell(item, "late", LATE)
+        except NotFound:  # it is gone meanwhile
+            log.info("nobody is told that it is late", id=str(item.id), to=address)
+
+    async def _tell(self, item: OutboxItem, what: str, why: str) -> None:
+        message = item.message_id and await self._store.messages.get(item.message_id)
+        if not message:
+            return
+        author = message.envelope.sender and await self._store.users.get(message.envelope.sender)
+        audio = await self._store.messages.audio(message.id)
+        new = told(message, item, author.id if author else OUTGOING, what, why)
+        if author:
+            await self._store.messages.deposit(new, audio)
+        elif what != "late":
+            boxes = (await planned(self._store, (UNDELIVERABLE,))).mailboxes
+            await self._store.messages.send(new, boxes, audio)
+        log.warning("message is not with its addressee", id=str(item.id), what=what, why=why[:200])
+
+    async def _clear(self, item: OutboxItem) -> None:
+        """Take the message away when this was its last address. Never fails: what went must not go again."""
+        try:
+            if item.message_id and await self._is_last(item):
+                await self._store.messages.mark(item.message_id, Mark.PURGE)
+        except StoreError as error:
+            log.warning("message stays in OUTGOING", message_id=str(item.message_id), why=str(error))
+
+    async def _is_last(self, item: OutboxItem) -> bool:
+        try:
+            if Posting.read(item.payload).of == 1:
+                return True
+        except CannotGo:
+            return False
+        self._ended[item.id] = None
+        while len(self._ended) > MOST_LISTED:
+            del self._ended[next(iter(self._ended))]
+        waiting = await self._store.outbox.listed(MOST_LISTED)
+        same = (w.item for w in waiting if w.item.message_id == item.message_id and w.item.kind is Work.POST)
+        return len(waiting) < MOST_LISTED and all(each.id in self._ended for each in same)
+
+    async def _sweep(self) -> None:
+        """Messages whose work was dropped by an administrator, or ended on a node that died before it could
+        clear them away."""
+        waiting = await self._store.outbox.listed(MOST_LISTED)
+        if len(waiting) >= MOST_LISTED:
+            return
+        owed = {each.item.message_id for each in waiting}
+        for message in await self._store.messages.listing(OUTGOING):
+            moment = message.envelope.deliver_at or message.recorded
+            if message.id not in owed and self._clock.now() - moment >= LEFT_OVER:
+                log.info("message of OUTGOING cleared away", message_id=str(message.id))
+                await self._store.messages.mark(message.id, Mark.PURGE)
+
+
+def told(message: Message, item: OutboxItem, mailbox: UUID, what: str, why: str) -> NewMessage:
+    """What the author finds in his mailbox. Its id is made of the work's: told twice is told once. Pure."""
+    e = message.envelope
+    envelope = Envelope(
+        MessageKind.NON_DELIVERY,
+        recipients=(Posting.read(item.payload).to,),
+        private=e.private,
+        secure=e.secure,
+        about=message.id,
+        why=" ".join(why.split())[:500],
+        parts=e.parts,
+    )
+    return NewMessage(
+        id=uuid5(item.id, what),
+        mailbox_id=mailbox,
+        caller=message.caller,
+        caller_name=message.caller_name,
+        recorded=message.recorded,
+        seconds=message.seconds,
+        cut_off=message.cut_off,
+        envelope=envelope,
+    )
+
+
+def word_of(text: str) -> str:
+    """What the telephone says of an answer, by its enhanced status code (RFC 3463). Pure."""
+    words = text.replace(",", " ").split()
+    if text.startswith((GONE, FULL, HELD)):
+        return text.partition(",")[0]
+    if any(each.startswith(("5.1.", "4.1.")) for each in words):
+        return GONE
+    if any(each in ("5.2.2", "4.2.2") for each in words):
+        return FULL
+    return HELD if any(each.startswith("5.7.") for each in words) else "refused"

@@ -1,0 +1,173 @@
+"""Sound between mails and the store: in the store a WAV file of 8 kHz mono, in a mail whatever its sender
+likes.
+
+G.726 at 32 kbit/s (audio/32KADPCM, RFC 3802) packs its codes of four bits beginning with the low nibble
+of each byte; FFmpeg calls that g726le. The other packing sounds like noise (1.5 dB) and cannot be told
+from this one by looking. A container is told by its first bytes rather than by its media type, which mail
+programs get wrong; only the formats below are ever opened, each by its name, so that no playlist and no
+other file can be reached from a hostile one.
+"""
+
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sip.errors import BadSound
+from sip.wav import PCM, RATE, ULAW, Sound, file_pcm16, file_ulaw, parse, samples_pcm16, samples_ulaw
+from voicemail.vpim.model import Codec, Unreadable
+
+if TYPE_CHECKING:
+    from av.audio.frame import AudioFrame
+
+LONGEST = 1800.0
+"""Seconds of sound that are decoded unless something else is said."""
+
+RAW = {
+    "audio/32kadpcm": "g726le",
+    "audio/g726-32": "g726le",
+    "audio/basic": "mulaw",
+    "audio/pcmu": "mulaw",
+    "audio/pcma": "alaw",
+}
+"""Media types of sound without a header, and the format of it."""
+BEGINS = (
+    (0, b"RIFF", "wav"),
+    (0, b"OggS", "ogg"),
+    (0, b"#!AMR", "amr"),
+    (0, b"fLaC", "flac"),
+    (0, b".snd", "au"),
+    (0, b"\x1aE\xdf\xa3", "matroska"),
+    (4, b"ftyp", "mp4"),
+)
+"""Offset and bytes that tell a format for sure."""
+LOOSELY = (
+    (0, b"ID3", "mp3"),
+    (0, b"\xff\xf1", "aac"),
+    (0, b"\xff\xf9", "aac"),
+    (0, b"\xff\xfb", "mp3"),
+    (0, b"\xff\xfa", "mp3"),
+    (0, b"\xff\xf3", "mp3"),
+    (0, b"\xff\xf2", "mp3"),
+    (0, b"\xff\xe3", "mp3"),
+)
+"""The same, too short to be trusted where the media type says something else."""
+RATED = {"g726le": {"code_size": "4", "sample_rate": "8000"}, "mulaw": {"sample_rate": "8000"}}
+RATED["alaw"] = RATED["mulaw"]
+SUFFIXES = (
+    ".wav", ".mp3", ".ogg", ".oga", ".opus", ".amr", ".m4a", ".mp4", ".3gp", ".aac", ".au", ".ulaw", ".726",
+    ".flac", ".webm", ".weba", ".mka",
+)  # fmt: skip
+"""File names of sound."""
+BY_SUFFIX = {".726": "audio/32kadpcm", ".ulaw": "audio/basic"}
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Sound as a mail carries it."""
+
+    media: str
+    suffix: str
+    data: bytes = field(repr=False)
+    seconds: float
+
+
+def encoded(wav: bytes, codec: Codec) -> Encoded:
+    """A WAV file of the store for a mail. Raises BadSound."""
+    sound = parse(wav)
+    match codec:
+        case Codec.PCMU:
+            return Encoded("Audio/Basic", ".ulaw", samples_ulaw(sound), sound.seconds)
+        case Codec.WAV:
+            return Encoded("Audio/X-Wav", ".wav", file_pcm16(samples_pcm16(sound)), sound.seconds)
+        case _:
+            data = g726_encoded(samples_pcm16(sound))
+            return Encoded("Audio/32KADPCM", ".726", data, 2 * len(data) / RATE)
+
+
+def g726_encoded(pcm: bytes) -> bytes:
+    """PCM16 samples (8 kHz mono) as G.726-32, first sample in the low nibble; an odd last one is dropped
+    (RFC 3802). Raises BadSound when nothing is left."""
+    import av  # not before somebody wants it: every worker would carry it
+    import numpy as np
+
+    samples = np.frombuffer(pcm[: len(pcm) // 4 * 4], "<i2")
+    if not samples.size:
+        raise BadSound("no audio in it")
+    coder = av.CodecContext.create("g726le", "w")
+    coder.sample_rate, coder.layout, coder.format, coder.bit_rate = RATE, "mono", "s16", 32000
+    coder.options = {"code_size": "4"}
+    frame = av.AudioFrame.from_ndarray(samples.reshape(1, -1).astype(np.int16), "s16", "mono")
+    frame.sample_rate = RATE
+    return b"".join(bytes(packet) for each in (frame, None) for packet in coder.encode(each))
+
+
+def decoded(data: bytes, media: str, longest: float = LONGEST) -> bytes:
+    """Any sound as a WAV file of mu-law, 8 kHz mono. `media` is the media type in lower case, `longest`
+    in seconds.
+
+    Raises Unreadable: 5.6.1 a format that we do not know, 5.6.0 damaged or empty, 5.2.3 longer than that
+    (noticed while decoding, so that a small file of many hours costs nothing)."""
+    if not data:
+        raise Unreadable(f"no sound in a part of type {media}")
+    form = form_of(data, media)
+    if form is None:
+        raise Unreadable(f"sound of type {media} is not supported", "5.6.1")
+    samples = _known(data, form, longest)
+    if samples is None:
+        samples = b"".join(_blocks(data, form, longest))
+    if not samples:
+        raise Unreadable(f"no sound in a part of type {media}")
+    return file_ulaw(samples)
+
+
+def form_of(data: bytes, media: str) -> str | None:
+    """FFmpeg's name of the format, None when it is none of ours."""
+    for offset, mark, form in BEGINS if media in RAW else BEGINS + LOOSELY:
+        if data.startswith(mark, offset):
+            return form
+    return RAW.get(media)
+
+
+def _known(data: bytes, form: str, longest: float) -> bytes | None:
+    """Mu-law samples of what needs no decoder, None of everything else."""
+    try:
+        sound = Sound(ULAW, data, True) if form == "mulaw" else parse(data) if form == "wav" else None
+    except BadSound:
+        return None
+    if sound is None:
+        return None
+    _bounded(sound.seconds, longest)
+    return samples_ulaw(sound)
+
+
+def _blocks(data: bytes, form: str, longest: float) -> Iterator[bytes]:
+    """Mu-law samples of each block that the decoder gives."""
+    import av
+
+    resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE)
+    length = 0.0
+    try:
+        with av.open(io.BytesIO(data), "r", form, options=dict(RATED.get(form, {}))) as container:
+            if not container.streams.audio:
+                raise Unreadable(f"no sound in a file of format {form}")
+            if form in RATED:
+                container.streams.audio[0].codec_context.layout = "mono"
+            for frame in container.decode(audio=0):
+                length += frame.samples / max(1, frame.sample_rate)
+                _bounded(length, longest)
+                yield from _resampled(resampler, frame)
+            yield from _resampled(resampler, None)
+    except (av.FFmpegError, ValueError, RuntimeError, MemoryError) as error:
+        raise Unreadable(f"sound of format {form} cannot be decoded: {str(error)[:100]}") from None
+
+
+def _resampled(resampler: "object", frame: "AudioFrame | None") -> Iterator[bytes]:
+    for each in resampler.resample(frame):  # type: ignore[attr-defined]
+        pcm = each.to_ndarray().astype("<i2").tobytes()
+        yield samples_ulaw(Sound(PCM, pcm, True))
+
+
+def _bounded(seconds: float, longest: float) -> None:
+    if seconds > longest:
+        raise Unreadable(f"more than {longest:.0f} seconds of sound", "5.2.3")
