@@ -8,9 +8,9 @@ import re
 import tomllib
 from ipaddress import ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from voicemail.errors import ConfigError
 
@@ -106,6 +106,45 @@ class Mail(Section):
     timeout: float = Field(20.0, gt=0, strict=False)
 
 
+def _domain(text: str) -> str:
+    """A domain as it stands in mail addresses, in lower case."""
+    lower = text.lower()
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", lower) or ".." in lower:
+        raise ValueError(f"not a domain: {text!r}")
+    return lower
+
+
+def _address_or_none(text: str) -> str:
+    return _address(text) if text else text
+
+
+class Smtp(Section):
+    """Mails that come in (voicemail/access/smtp.py)."""
+
+    port: int = Field(0, ge=0, le=65535)
+    address: Annotated[str, AfterValidator(_address_or_none)] = ""
+    domains: tuple[Annotated[str, AfterValidator(_domain)], ...] = Field((), strict=False)
+    allowed_networks: tuple[NetworkText, ...] = Field((), strict=False)
+    users_file: str = ""
+    require_tls: bool = False
+    certificate: str = ""
+    key: str = ""
+    largest_megabytes: int = Field(35, ge=1, le=200)
+    connections: int = Field(100, ge=1, le=1000)
+    connections_per_source: int = Field(20, ge=1)
+    mails_per_minute_per_source: int = Field(120, ge=1)
+    mails_per_hour_per_mailbox: int = Field(60, ge=1)
+    timeout: float = Field(60.0, gt=0, strict=False)
+
+    @model_validator(mode="after")
+    def _usable(self) -> Self:
+        if self.port and not self.domains:
+            raise ValueError("domains: at least one is needed to take mails")
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key go together")
+        return self
+
+
 class Alarm(Section):
     mail_to: str = ""
 
@@ -136,6 +175,7 @@ class Config(Section):
     trunk: tuple[Trunk, ...] = Field((), strict=False)
     store: Store = Store()
     mail: Mail = Mail()
+    smtp: Smtp = Smtp()
     alarm: Alarm = Alarm()
     metrics: Metrics = Metrics()
     recording: Recording = Recording()
@@ -208,6 +248,23 @@ password_file = ""
 sender = "voicemail@localhost"
 message_id_domain = "voicemail.invalid"
 timeout = 20.0                    # seconds
+
+[smtp]
+port = 0                          # where mails are taken; 0 takes none
+address = ""                      # "" is the node's
+domains = []                      # ours: 1001@vm.example.com is mailbox 1001, e.g. ["vm.example.com"]
+allowed_networks = []             # who may send besides those of locations, e.g. ["192.0.2.25"]; they are
+                                  # believed when they say from which user a mail is
+users_file = ""                   # who may send after AUTH: lines as `voicemail config mail-password` writes
+require_tls = false               # STARTTLS before anything else
+certificate = ""                  # PEM files, own certificate first; "" is the node's of the cluster
+key = ""
+largest_megabytes = 35
+connections = 100                 # at once
+connections_per_source = 20
+mails_per_minute_per_source = 120
+mails_per_hour_per_mailbox = 60   # to each mailbox
+timeout = 60.0                    # seconds without a line
 
 [alarm]
 mail_to = ""                      # the administrator's mail address; "" sends none

@@ -1,4 +1,5 @@
-"""What a node runs: its PostgreSQL, its edge and presence server, its workers, the Primary's process.
+"""What a node runs: its PostgreSQL, its edge and presence server, its workers, the Primary's process, and
+the receiver of mails.
 
 Each is described once here; `cluster/keeper.py` keeps them running.
 """
@@ -61,6 +62,7 @@ def of_node(
         edge_program(config, write_edge),
         workers_program(config_path),
         primary_program(config_path),
+        *([smtp_program(config_path)] if config.smtp.port else []),
     ]
 
 
@@ -161,6 +163,12 @@ def workers_program(config_path: Path) -> Program:
 def primary_program(config_path: Path) -> Program:
     command = [sys.executable, "-m", "voicemail.primary.service", str(config_path)]
     return Program("primary", lambda: _dies_with_us("KILL", command), stop=signal.SIGKILL)
+
+
+def smtp_program(config_path: Path) -> Program:
+    """A mail that is on its way in when it stops is sent again: only what is on disk was confirmed."""
+    command = [sys.executable, "-m", "voicemail.access.smtp", str(config_path)]
+    return Program("smtp", lambda: _dies_with_us("KILL", command), patience=5.0)
 
 
 def _dies_with_us(how: str, command: list[str]) -> list[str]:

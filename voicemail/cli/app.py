@@ -2,7 +2,7 @@
 
 import typer
 
-from voicemail.cli import cluster, deploy, greeting, message, policy, user
+from voicemail.cli import cluster, deploy, greeting, message, policy, quarantine, user
 from voicemail.cli.config import app as config_app
 from voicemail.cli.node import node
 
@@ -16,6 +16,7 @@ app.add_typer(cluster.app, name="cluster", help="The two servers: make, join, sh
 app.add_typer(user.app, name="user", help="People with a mailbox.")
 app.add_typer(greeting.app, name="greeting", help="What mailboxes and call handlers say.")
 app.add_typer(message.app, name="message", help="Messages in mailboxes.")
+app.add_typer(quarantine.app, name="quarantine", help="Mails that came in and were not understood.")
 app.add_typer(config_app, name="config", help="The configuration file of a node.")
 app.add_typer(deploy.app, name="deploy", help="What stands in front of the servers: DNS, a balancer.")
 policy.register(app)

@@ -50,10 +50,19 @@ def _no_connection(_: Snapshot, s: Snapshot, __: bool) -> str:
     return f"{s.peer_name} is not heard" if silent else ""
 
 
+NOT_CRITICAL = ("smtp",)
+"""Programs without which calls, messages and the Primary's work go on."""
+
+
 def _service_down(_: Snapshot, s: Snapshot, __: bool) -> str:
-    if s.failed:
-        return f"down: {', '.join(s.failed)}"
+    critical = [name for name in s.failed if name not in NOT_CRITICAL]
+    if critical:
+        return f"down: {', '.join(critical)}"
     return s.because if s.status is Status.NOT_FUNCTIONING else ""
+
+
+def _mails_not_taken(_: Snapshot, s: Snapshot, __: bool) -> str:
+    return "mails that come to this server are not taken" if "smtp" in s.failed else ""
 
 
 def _no_primary(_: Snapshot, s: Snapshot, __: bool) -> str:
@@ -193,6 +202,12 @@ KINDS = (
         "A program of this server is down, or dies again and again, for longer than a restart takes.",
         "The log lines of that program; then disk, memory and the ports it needs.",
         _service_down, calm=10.0,
+    ),
+    Kind(
+        "mail_receiver_down", E,
+        "The receiver of mails is down: other systems keep what they send, or send it to the other server.",
+        "Its log lines (process smtp): is its port free, can its certificate be read?",
+        _mails_not_taken, calm=10.0,
     ),
     Kind(
         "peer_impaired", E,

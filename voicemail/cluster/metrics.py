@@ -134,6 +134,7 @@ TABLE = (
         ("what",), _edge,
     ),
     Metric("spool", "Recordings being made, or waiting for the database.", (), _one(lambda s: s.spool)),
+    Metric("mail_spool", "Mails that came in and are not settled yet.", (), _one(lambda s: s.mails)),
     Metric("outbox", "Work to be done by the Primary.", ("kind",), _outbox(0)),
     Metric(
         "outbox_failed", "Of it, what was tried in vain here: lamps that were not set, mails not taken.",

@@ -217,13 +217,15 @@ SERVICES: dict[str, frozenset[Status]] = {
     "workers": WORKING,
     "presence": WORKING,
     "primary": WORKING,
+    "smtp": WORKING,
     "calls": SERVING | {S.STARTING},
     "duties": frozenset({S.PRIMARY, S.SPLIT_BRAIN_RECOVERY}),
 }
 """Which service runs in which status. Programs by their names: a node whose calls do not work keeps
 trying them, and the edge runs always, to refuse where no calls are taken. "calls": new ones are taken;
 a starting node takes them as soon as a worker is up, the edge sees to that. "primary" is the process,
-warm everywhere; "duties" its work, in Split Brain Recovery on the publisher only (`has_duties`)."""
+warm everywhere; "duties" its work, in Split Brain Recovery on the publisher only (`has_duties`). "smtp" takes
+mails, where the configuration wants it; no status depends on it."""
 
 
 def runs(service: str, status: Status) -> bool:

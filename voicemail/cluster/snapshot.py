@@ -72,5 +72,7 @@ class Snapshot:
     """Bytes below which callers are told that no message can be taken."""
     spool: int | None = None
     """Recordings being made or waiting for the database."""
+    mails: int | None = None
+    """Mails that came in and are not settled."""
     outbox: Mapping[Work, tuple[int, int]] | None = None
     """By kind: left to do, and tried in vain here."""

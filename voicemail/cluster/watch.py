@@ -123,6 +123,7 @@ class Watch:
         self._agreed = 1
         self._count = 0
         self._spool: int | None = None
+        self._mails: int | None = None
         self._outbox: Mapping[Work, tuple[int, int]] | None = None
         self._edge: Mapping[str, int] = {}
         self._serve_at = float("-inf")
@@ -177,12 +178,14 @@ class Watch:
             disk_size=size,
             least_free=self.config.recording.least_free_megabytes * 1_000_000,
             spool=self._spool,
+            mails=self._mails,
             outbox=self._outbox,
             edge=self._edge,
         )
 
     async def _ask(self, snapshot: Snapshot) -> None:
         self._spool = await asyncio.to_thread(waiting, self.config.directory / "spool")
+        self._mails = await asyncio.to_thread(mails, self.config.directory / "spool")
         self._edge = {}
         with suppress(SipError):
             self._edge = await self._edge_control.statistics()
@@ -249,3 +252,8 @@ def tell(alarm: Alarm) -> None:
 def waiting(folder: Path) -> int:
     """Recordings in the spool; none when there is no spool yet."""
     return spool.waiting(folder) if folder.is_dir() else 0
+
+
+def mails(folder: Path) -> int:
+    """Mails in the spool (intake/spool.py); none when nothing was received yet."""
+    return sum(1 for _ in (folder / "mail").glob("*.json"))

@@ -70,9 +70,9 @@ class Crew:
         }
 
     async def stop(self) -> None:
-        """No new calls, then calls in progress, and the database last."""
+        """No new calls and mails, then calls in progress, and the database last."""
         await end_tasks(set(self.kept.values()))
-        for name in ("primary", "workers", "edge", "presence", "database"):
+        for name in ("smtp", "primary", "workers", "edge", "presence", "database"):
             if keeper := self.keepers.get(name):
                 await keeper.stop()
 

@@ -76,6 +76,7 @@ def test_no_program_outlives_its_supervisor_and_none_shows_a_secret(tmp_path: Pa
         programs.presence_program(made, lambda: True),
         programs.workers_program(path),
         programs.primary_program(path),
+        programs.smtp_program(path),
     ):
         command = program.argv()
         assert command[:2] == ["setpriv", "--pdeathsig"], program.name
@@ -89,3 +90,12 @@ def test_leftovers_are_marked_by_what_the_programs_are_started_with(tmp_path: Pa
         *programs.presence_program(made, lambda: True).argv(),
     ]
     assert set(programs.leftover_marks(made)) <= set(started)
+
+
+@pytest.mark.parametrize(
+    "more, there", [("", False), ('[smtp]\nport = 25\ndomains = ["vm.example.com"]\n', True)]
+)
+def test_mails_are_received_where_a_port_is_given(tmp_path: Path, more: str, there: bool) -> None:
+    made = config(tmp_path, more)
+    runs = programs.of_node(made, tmp_path / "node.toml", None, lambda: None, lambda: True)
+    assert ("smtp" in [program.name for program in runs]) is there

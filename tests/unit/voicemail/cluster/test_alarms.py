@@ -65,6 +65,7 @@ STANDING: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
     ("no_connection_to_peer", {"peer": None}, {}),
     ("no_primary", {"status": Status.SECONDARY}, {}),
     ("critical_service_down", {"failed": ("primary",)}, {}),
+    ("mail_receiver_down", {"failed": ("smtp",)}, {}),
     ("critical_service_down", {"status": Status.NOT_FUNCTIONING, "because": "x", "peer": OTHER}, {}),
     ("no_server_takes_calls", {"taking_calls": False, "peer": None}, {}),
     ("no_server_takes_calls", {"taking_calls": False, "peer": replace(PEER, taking_calls=False)}, {}),

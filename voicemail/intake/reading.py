@@ -1,0 +1,11 @@
+"""What the parser's process does with a mail's bytes: voicemail/vpim, within the bounds of one mail."""
+
+from voicemail.intake.parser import Bounds
+from voicemail.intake.wire import Outcome
+from voicemail.vpim import read as vpim
+from voicemail.vpim.mime import Limits
+
+
+def read(raw: bytes, bounds: Bounds) -> Outcome:
+    """Raises Unreadable."""
+    return vpim.read(raw, Limits(size=bounds.size, seconds=bounds.longest))

@@ -1,0 +1,281 @@
+"""From a mail that was read to whoever it is for.
+
+Every step may be repeated after a crash: ids are made of the mail's Message-ID and sender, so a mail that
+came twice, or was settled half, adds nothing that is there. Nothing is thrown away: what nobody gets goes to
+the Undeliverable list, what nobody understands into quarantine, and its sender is told where that is right.
+Private mails are kept private by their envelope: nothing forwards those.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+
+from sip import wav
+from sip.errors import BadSound
+from store.api import Store
+from store.errors import StoreError, Unavailable
+from store.model import Envelope, NewMessage, Part, Remote, User
+from voicemail import postroom
+from voicemail.intake import contacts, quarantine, reports
+from voicemail.intake.addresses import Addresses, Away
+from voicemail.intake.decide import (
+    claim,
+    domain_of,
+    header_values,
+    local_of,
+    mail_id,
+    may_be_told,
+    moment,
+    number_of,
+    our_mail,
+    report,
+    sender_address,
+    to_be_told,
+)
+from voicemail.intake.letter import Letter, Recipient
+from voicemail.intake.wire import Outcome
+from voicemail.recipients import UNDELIVERABLE, Plan
+from voicemail.vpim.model import Report, Unreadable, VoiceMail
+
+log = structlog.get_logger()
+
+MOST_RECIPIENTS = 50
+"""That are noted for an answer to all."""
+MOST_PARTS = 50
+GONE, TAKEN = "5.1.1", "2.1.5"
+"""Enhanced status codes (RFC 3463)."""
+MOST_NAME = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    domains: tuple[str, ...]
+    """Ours."""
+    message_id_domain: str = ""
+    """Of the mails that leave here, if it is another."""
+    wait_for_peer: float = 1.0
+
+
+class Settling:
+    """`now` gives the time with time zone."""
+
+    def __init__(
+        self, store: Store, addresses: Addresses, settings: Settings, now: Callable[[], datetime]
+    ) -> None:
+        self._store, self._addresses, self._settings, self._now = store, addresses, settings, now
+
+    async def take(
+        self, letter: Letter, raw: bytes, outcome: Outcome, *, tell: bool = True, released: bool = False
+    ) -> str:
+        """Settle one mail; says what became of it. Not `tell`: its sender has been told. `released`: an
+        operator wants it delivered, whoever sent it. Raises store errors."""
+        if isinstance(outcome, Unreadable):
+            return await self._unreadable(letter, raw, outcome, tell)
+        if isinstance(outcome, Report):
+            return await self._report(letter, raw, outcome)
+        if outcome.automatic and not outcome.is_vpim and not released:
+            return await self._unreadable(
+                letter, raw, Unreadable("no person sent it (Auto-Submitted)", "5.7.1"), False
+            )
+        return await self._voice(letter, raw, outcome, tell)
+
+    # ---- what is no voice message
+
+    async def _unreadable(self, letter: Letter, raw: bytes, wrong: Unreadable, tell: bool) -> str:
+        message_id = _message_id(raw)
+        key = mail_id(letter, raw, message_id, letter.sender)
+        await self._keep(letter, key, raw, message_id, f"{wrong.code} {wrong}")
+        missed = to_be_told(letter.recipients)
+        if tell and missed and may_be_told(letter, raw):
+            work = report(letter, key, raw, message_id, missed, wrong.code, str(wrong))
+            await self._store.outbox.add([work])
+            return f"quarantined, {letter.sender} is told"
+        return "quarantined"
+
+    async def _keep(self, letter: Letter, key: UUID, raw: bytes, message_id: str, why: str) -> None:
+        await quarantine.deposit(self._store, letter, key, raw, message_id, why, self._settings.wait_for_peer)
+
+    async def _report(self, letter: Letter, raw: bytes, told: Report) -> str:
+        author = await self._author(letter)
+        done = []
+        for each in (replace(told, more=()), *told.more):
+            about = await reports.about(self._store, each, self._own(), author)
+            if about:
+                wait = self._settings.wait_for_peer
+                done.append(await reports.take(self._store, each, about, self._now(), wait))
+        if done:
+            return ", ".join(dict.fromkeys(done))
+        if our_mail(told, self._own()):
+            return f"a notification did not reach {told.recipient}: {told.status} {told.diagnostic}"
+        if told.action not in reports.NOT_DELIVERED:
+            return "nothing to be told: a report on a message that is not known here"
+        message_id = _message_id(raw)
+        key = mail_id(letter, raw, message_id, letter.sender)
+        await self._keep(letter, key, raw, message_id, "a report on a message that is not known here")
+        return "quarantined"
+
+    def _own(self) -> tuple[str, ...]:
+        return (*self._settings.domains, self._settings.message_id_domain.lower())
+
+    async def _author(self, letter: Letter) -> User | None:
+        """Whom a report is addressed to, if that is one user."""
+        for address in (await self._addressees(letter)).values():
+            user = await self._store.users.by_extension(address) if address[:1].isdigit() else None
+            if user:
+                return user
+        return None
+
+    # ---- a voice message
+
+    async def _voice(self, letter: Letter, raw: bytes, mail: VoiceMail, tell: bool) -> str:
+        try:
+            audio, seconds = await asyncio.to_thread(joined, mail)
+        except BadSound as error:
+            return await self._unreadable(letter, raw, Unreadable(f"its sound: {error}", "5.6.1"), tell)
+        sender = await self._addresses.user(claim(letter, mail, self._settings.domains))
+        key = mail_id(letter, raw, mail.message_id, mail.sender.address)
+        wanted = await self._addressees(letter)
+        plan = await postroom.planned(self._store, [each for each in wanted.values() if each])
+        message = self._message(letter, key, mail, sender, seconds)
+        if plan.remote:
+            # Two systems whose lists name each other would send it around for ever.
+            log.warning("mail is not passed on to other systems", letter=str(letter.id), to=plan.remote)
+        if plan.mailboxes:
+            await self._store.messages.send(message, plan.mailboxes, audio, wait=self._settings.wait_for_peer)
+        missed = gone(letter.recipients, wanted, plan)
+        done = await self._told(letter, key, raw, mail, missed, tell)
+        if not plan.mailboxes and not done:
+            done = await self._undeliverable(letter, key, raw, mail, message, audio)
+        await self._learn(mail)
+        return ", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", done)))
+
+    async def _addressees(self, letter: Letter) -> dict[str, str]:
+        """What each recipient's address names now; "" when nobody's."""
+        named: dict[str, str] = {}
+        for each in letter.addresses:
+            try:
+                found = await self._addresses.find(local_of(each))
+            except Away:
+                raise Unavailable("addresses cannot be looked up") from None
+            named[each] = found.addressee if found else ""
+        return named
+
+    async def _told(
+        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, missed: Sequence[Recipient], tell: bool
+    ) -> str:
+        """Tell the sender who has not got it, and who has if he wants to know."""
+        if not tell or not may_be_told(letter, raw):
+            return ""
+        got = [each for each in letter.recipients if each not in missed]
+        failed, taken = to_be_told(missed), to_be_told(got, "SUCCESS")
+        work = []
+        if failed:
+            work.append(
+                report(letter, key, raw, mail.message_id, failed, GONE, "There is no such mailbox any more.")
+            )
+        if taken:
+            work.append(report(letter, key, raw, mail.message_id, taken, TAKEN, "It is in the mailbox."))
+        if work:
+            await self._store.outbox.add(work)
+        return f"{letter.sender} is told of {len(failed)} without a mailbox" if failed else ""
+
+    async def _undeliverable(
+        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, message: NewMessage, audio: bytes
+    ) -> str:
+        boxes = (await postroom.planned(self._store, (UNDELIVERABLE,))).mailboxes
+        if boxes:
+            await self._store.messages.send(message, boxes, audio, wait=self._settings.wait_for_peer)
+            return "sent to the undeliverable list"
+        await self._keep(letter, key, raw, mail.message_id, "nobody is there to get it")
+        return "quarantined"
+
+    def _message(
+        self, letter: Letter, key: UUID, mail: VoiceMail, sender: User | None, seconds: float
+    ) -> NewMessage:
+        address = sender_address(letter, mail)
+        return NewMessage(
+            id=key,
+            mailbox_id=key,  # not used: it goes to many
+            caller=sender.extension if sender else number_of(address),
+            caller_name=sender.name if sender else mail.sender.name[:MOST_NAME],
+            recorded=moment(mail.sent, letter.received),
+            seconds=seconds,
+            urgent=mail.urgent,
+            envelope=Envelope(
+                sender=sender.id if sender else None,
+                recipients=self._recipients(letter, mail),
+                private=mail.private,
+                receipt=bool(sender and mail.receipt_to),
+                parts=self._parts(mail, sender),
+                remote=None if sender else remote(mail, address),
+            ),
+        )
+
+    def _recipients(self, letter: Letter, mail: VoiceMail) -> tuple[str, ...]:
+        """As the header names them, for an answer to all: ours by number, those of locations by address. The
+        header of a hostile mail could name the whole world, which nobody here must be made to answer."""
+        known = {place.domain.lower() for place in self._addresses.book.locations}
+        named: dict[str, None] = {}
+        for each in (person.address for person in (*mail.to, *mail.cc)):
+            if domain_of(each) in self._settings.domains:
+                named[self._as_addressed(local_of(each))] = None
+            elif domain_of(each) in known:
+                named[each] = None
+        return tuple(each for each in named if each)[:MOST_RECIPIENTS]
+
+    def _as_addressed(self, local: str) -> str:
+        if listed := self._addresses.book.lists.get(local.lower()):
+            return f"list:{listed}"
+        return number_of(f"{local}@")
+
+    def _parts(self, mail: VoiceMail, sender: User | None) -> tuple[Part, ...]:
+        """Who spoke which stretch, where somebody else did."""
+        if not any(each.sender for each in mail.speech):
+            return ()
+        return tuple(
+            Part(
+                each.seconds,
+                sender.id if sender and not each.sender else None,
+                number_of((each.sender or mail.sender).address),
+                each.sent or mail.sent,
+            )
+            for each in mail.speech[:MOST_PARTS]
+        )
+
+    async def _learn(self, mail: VoiceMail) -> None:
+        """The message is there: want of a contact must not bring it back."""
+        try:
+            await contacts.learn(self._store, mail)
+        except StoreError as error:
+            log.warning("contact not kept", address=mail.sender.address, why=str(error))
+
+
+def remote(mail: VoiceMail, address: str) -> Remote:
+    """Who sent it, elsewhere; nobody can answer a caller without a mailbox."""
+    if mail.unanswerable:
+        return Remote(address, mail.sender.name[:MOST_NAME], mail.message_id)
+    return Remote(address, mail.sender.name[:MOST_NAME], mail.message_id, mail.receipt_to)
+
+
+def gone(recipients: Sequence[Recipient], wanted: Mapping[str, str], plan: Plan) -> list[Recipient]:
+    """Those whose mailbox or list has vanished since it was asked for."""
+    lost: set[Any] = {"", *plan.gone}
+    return [each for each in recipients if wanted.get(each.address, "") in lost]
+
+
+def joined(mail: VoiceMail) -> tuple[bytes, float]:
+    """All that was said as one WAV file in mu-law, and its seconds. Raises BadSound."""
+    sounds = [wav.parse(each.sound) for each in mail.speech]
+    if not sounds:
+        raise BadSound("there is none")
+    whole = wav.join(sounds)
+    return whole, wav.parse(whole).seconds
+
+
+def _message_id(raw: bytes) -> str:
+    return next(iter(header_values(raw, "Message-ID")), "").strip("<> ")[:250]
