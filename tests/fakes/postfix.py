@@ -172,10 +172,12 @@ class Postfix:
 
 class Pace:
     """A policy service: Postfix asks it when it has a whole mail and before it says that it took it.
-    `delay`: seconds until the answer; it may change meanwhile. `more` belongs into main.cf."""
+    `delay`: seconds until the answer; it may change meanwhile. `more` belongs into main.cf. `taken`: when
+    (seconds since the epoch) the mails for each recipient were answered for."""
 
     def __init__(self, delay: float = 0.0) -> None:
-        self.delay, self.asked, self.port = delay, 0, free_port()
+        self.delay, self.port = delay, free_port()
+        self.taken: dict[str, list[float]] = {}
 
     @property
     def more(self) -> str:
@@ -183,9 +185,10 @@ class Pace:
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError):
-            while await reader.readuntil(b"\n\n"):
-                self.asked += 1
+            while asked := (await reader.readuntil(b"\n\n")).decode():
                 await asyncio.sleep(self.delay)
+                about = dict(line.split("=", 1) for line in asked.split("\n") if line)
+                self.taken.setdefault(about["recipient"], []).append(time.time())
                 writer.write(b"action=DUNNO\n\n")
                 await writer.drain()
         writer.close()
