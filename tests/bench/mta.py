@@ -1,4 +1,4 @@
-"""What mails and voice messages to other systems cost the Primary, and how soon a mail is with the mail server.
+"""What mails, and voice messages to other systems, cost the Primary; how soon a mail is with the mail server.
 
     .venv/bin/python tests/bench/mta.py --mails 200
 
@@ -8,6 +8,8 @@ this machine, on loopback, and gone afterwards. It prints figures and judges non
 
 import argparse
 import asyncio
+import logging
+import os
 import shutil
 import sys
 import tempfile
@@ -18,6 +20,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
+
+import structlog
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -35,6 +39,8 @@ from voicemail.tour.local import LocalCluster, Plan
 HERE, FAR = "example.com", "far.example"
 LONGEST = 300.0
 """Seconds that a part of the run may take."""
+AT_ONCE = 4
+"""Deposits."""
 
 
 def options() -> argparse.Namespace:
@@ -59,7 +65,7 @@ class Spent:
 
     def __str__(self) -> str:
         return (
-            f"{self.mails / self.primary:.0f} a second of CPU ({1000 * self.primary / self.mails:.1f} ms each); "
+            f"{self.mails / self.primary:.0f} per core-second ({1000 * self.primary / self.mails:.1f} ms); "
             f"{self.mails / self.wall:.0f}/s by the clock; machine {self.machine / self.wall:.1f} cores busy"
         )
 
@@ -117,7 +123,8 @@ class Bench:
         ended = self.spent()
         wall, primary, machine = (after - before for after, before in zip(ended, began, strict=True))
         print(
-            f"idle: the Primary's process {100 * primary / wall:.1f} % of a core; machine {machine / wall:.1f}"
+            f"idle: the Primary's process {100 * primary / wall:.1f} % of a core, "
+            f"the machine {machine / wall:.1f} cores; load average {os.getloadavg()[0]:.1f}"
         )
         return primary / wall
 
@@ -139,7 +146,13 @@ class Bench:
         print(f"deposit -> mail taken by Postfix: p50 {1000 * p50:.0f} ms, p99 {1000 * p99:.0f} ms")
 
     async def deposits(self) -> None:
-        await asyncio.gather(*(self.deposit(mailbox_id) for mailbox_id in self.users.values()))
+        some = asyncio.Semaphore(AT_ONCE)
+
+        async def one(mailbox_id: UUID) -> None:
+            async with some:
+                await self.deposit(mailbox_id)
+
+        await asyncio.gather(*map(one, self.users.values()))
 
     async def departures(self) -> None:
         """As delivery leaves them."""
@@ -161,7 +174,7 @@ class Bench:
 
     async def all_taken(self, count: int) -> None:
         async with asyncio.timeout(LONGEST):
-            while sum(map(len, self.pace.taken.values())) < count:
+            while sum(map(len, self.pace.taken.values())) < count:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
 
 
@@ -175,6 +188,7 @@ def note(what: str) -> None:
 
 async def main() -> None:
     chosen = options()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     home = Path(tempfile.mkdtemp(prefix="mta-", dir="/tmp"))
     users = [mailbox(number) for number in range(chosen.mails)]
     pace = Pace()

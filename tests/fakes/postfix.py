@@ -178,12 +178,14 @@ class Pace:
     def __init__(self, delay: float = 0.0) -> None:
         self.delay, self.port = delay, free_port()
         self.taken: dict[str, list[float]] = {}
+        self._open: set[asyncio.StreamWriter] = set()
 
     @property
     def more(self) -> str:
         return f"smtpd_end_of_data_restrictions = check_policy_service inet:127.0.0.1:{self.port}"
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while asked := (await reader.readuntil(b"\n\n")).decode():
                 await asyncio.sleep(self.delay)
@@ -192,6 +194,7 @@ class Pace:
                 writer.write(b"action=DUNNO\n\n")
                 await writer.drain()
         writer.close()
+        self._open.discard(writer)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["Pace"]:
@@ -200,6 +203,10 @@ class Pace:
             yield self
         finally:
             server.close()
+            for writer in self._open:  # Postfix holds on to its connections
+                writer.close()
+            while self._open:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
 
 
 @contextmanager
