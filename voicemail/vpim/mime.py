@@ -1,10 +1,10 @@
 """A mail taken apart (RFC 2045, 2046, 2231), within limits, whatever is in it.
 
 Python's `email` builds an object for each part and a string for each line before anybody can look at the
-first: a mail of 35 MB with 10,000 nested parts costs it gigabytes or its stack. Here nothing is copied but
-headers until a part's body is asked for; depth, parts, headers and near misses of a boundary are counted
-while going, and the first that is too many ends it. What is merely broken (no closing boundary, lines
-that are no headers, bare line feeds, wrong charsets) is read as far as it makes sense.
+first: 10,000 nested parts cost it its stack, 34 MB of short lines 505 MB and 3 s (3.11.7). Here nothing is
+copied but headers until a part's body is asked for; depth, parts, headers and near misses of a boundary
+are counted while going, and the first that is too many ends it. What is merely broken (no closing
+boundary, lines that are no headers, bare line feeds, wrong charsets) is read as far as it makes sense.
 """
 
 import binascii

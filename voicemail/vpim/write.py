@@ -13,7 +13,7 @@ from itertools import groupby
 from sip.errors import BadSound
 from sip.wav import join, parse
 from voicemail.vpim.cards import card_of, written_card
-from voicemail.vpim.headers import date, domain_of, field, language, mailbox, mark, message_id, text
+from voicemail.vpim.headers import clean, date, domain_of, field, language, mailbox, mark, message_id, text
 from voicemail.vpim.model import Codec, Person, Speech, VoiceMail
 from voicemail.vpim.sound import encoded
 
@@ -58,7 +58,8 @@ def _joined(run: list[Speech]) -> Speech:
 
 
 def _headers(mail: VoiceMail, item_id: str) -> str:
-    sender = mailbox(Person(mail.sender.address, mail.sender.name or mail.sender.address.partition("@")[0]))
+    name = clean(mail.sender.name) or mail.sender.address.rpartition("@")[0]
+    sender = mailbox(Person(mail.sender.address, name))
     plain = message_id(mail.message_id) or f"{mark(item_id)}@{domain_of(mail.sender.address).strip('[]')}"
     fields = [("Date", date(mail.sent)), ("From", sender)]
     fields += [(name, _list(them)) for name, them in (("To", mail.to), ("Cc", mail.cc)) if mail.to and them]
@@ -108,12 +109,11 @@ def _sound(wav: bytes, codec: Codec, voice: str, name: str, tag: str) -> str:
 
 def _forwarded(speech: Speech, mail: VoiceMail, codec: Codec, name: str) -> str:
     """A message/rfc822 with what was forwarded (RFC 3801 section 4.4.3)."""
-    sender = speech.sender or mail.sender
-    inner = field("Date", date(speech.sent or mail.sent)) + field("From", mailbox(sender))
-    inner = _level(inner, [_sound(speech.sound, codec, "Voice-Message", "message", "")], name)
-    return (
-        field("Content-Type", "Message/RFC822") + field("Content-Transfer-Encoding", "7bit") + "\r\n" + inner
-    )
+    headers = field("Date", date(speech.sent or mail.sent))
+    headers += field("From", mailbox(speech.sender or mail.sender))
+    inner = _level(headers, [_sound(speech.sound, codec, "Voice-Message", "message", "")], name)
+    fields = field("Content-Type", "Message/RFC822") + field("Content-Transfer-Encoding", "7bit")
+    return fields + "\r\n" + inner + "\r\n"  # or the last line of the inner mail would have no end
 
 
 def _vcard(sender: Person) -> str:
