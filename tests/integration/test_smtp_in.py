@@ -4,6 +4,7 @@ import asyncio
 import smtplib
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,19 @@ async def test_a_mail_that_is_too_large_is_refused_before_and_after(tmp_path: Pa
     assert not list(office.spool.glob("*.*"))
 
 
+async def test_who_goes_on_sending_is_hung_up_on(tmp_path: Path) -> None:
+    made = config(tmp_path, more='allowed_networks = ["127.0.0.0/8"]\nlargest_megabytes = 1')
+    for flood in (b"x" * 998 + b"\r\n", b"y" * 1000):
+        async with post_office(made, await filled(), Here()) as office, talking(office.port) as client:
+            await client.begin()
+            again = f"\r\n.\r\nMAIL FROM:<a@b.example>\r\nRCPT TO:<{A}>\r\nDATA\r\n".encode()
+            client.writer.write(mail() + flood * 2100 + again + mail() + b".\r\n")
+            assert (await client.hear()).startswith("552 5.3.4")
+            with suppress(ConnectionError):
+                assert await client.hear() == ""
+            assert not office.waiting
+
+
 async def test_a_mail_in_circles_is_refused(office: PostOffice) -> None:
     with pytest.raises(smtplib.SMTPDataError) as refused:
         await office.send(mail(more="Received: from a by b; today\r\n" * 11), [A])
@@ -228,6 +242,28 @@ async def test_auth_needs_tls_and_the_right_password_and_makes_the_sender_known(
         assert message.envelope.sender == ANNA.id
 
 
+async def test_both_kinds_of_auth_are_spoken_as_clients_do(tmp_path: Path) -> None:
+    users = tmp_path / "users"
+    users.write_text(f"1001:{pins.hashed('secret')}\n")
+    made = config(tmp_path, more=f'users_file = "{users}"')
+
+    def dialogue(port: int) -> list[int]:
+        codes = []
+        with smtplib.SMTP("127.0.0.1", port, timeout=5) as client:
+            client.starttls(context=ssl._create_unverified_context())
+            client.ehlo()
+            for line in (
+                "AUTH CRAM-MD5", "AUTH PLAIN !!", "AUTH PLAIN AA==", "AUTH LOGIN", "*", "auth login MTAwMQ==",
+                "c2VjcmV0", "AUTH PLAIN", "MAIL FROM:<x@example.net>", "RSET", "STARTTLS",
+            ):  # fmt: skip
+                codes.append(client.docmd(line)[0])
+        return codes
+
+    async with post_office(made, await filled(), Here()) as office:
+        codes = await asyncio.to_thread(dialogue, office.port)
+    assert codes == [504, 501, 501, 334, 501, 334, 235, 503, 250, 250, 503]
+
+
 async def test_too_many_wrong_passwords_close_the_door(tmp_path: Path) -> None:
     users = tmp_path / "users"
     users.write_text(f"1001:{pins.hashed('secret')}\n")
@@ -259,7 +295,8 @@ async def test_tls_can_be_required(tmp_path: Path) -> None:
     async with post_office(made, await filled(), Here()) as office:
         with pytest.raises(smtplib.SMTPException):
             await office.send(mail(), [A])
-        await office.send(mail(), [A], tls=True)
+        long = mail() + (b"A" * 76 + b"\r\n") * 40_000
+        await office.send(long, [A], tls=True)
         assert len(await office.listed(ANNA.id)) == 1
 
 

@@ -65,9 +65,12 @@ def admitted(
     may_auth: bool,
 ) -> Admission:
     """Whether `source` may send a mail from `sender`. Another system's network sends for its own domain, and
-    reports (null sender)."""
+    reports (null sender); nobody else sends for a system that says where its mails come from."""
     if user:
         return Admission(Trust.USER)
+    own = [p for p in locations if p.networks and sender and domain_of(sender) == p.domain.lower()]
+    if own and not any(within(source, place.networks) for place in own):
+        return Admission(None, "550 5.7.1 mails of that domain are not taken from there")
     if within(source, networks):
         return Admission(Trust.NETWORK)
     theirs = [place for place in locations if within(source, place.networks)]

@@ -12,19 +12,19 @@ import time
 from base64 import b64decode
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
-from email.utils import format_datetime
+from typing import NoReturn
 
 import structlog
-from aiosmtpd.smtp import MISSING, SMTP, Envelope, TLSSetupException
+from aiosmtpd.smtp import MISSING, SMTP, TLSSetupException
 
 from store.ids import uuid7
 from voicemail.access.body import CRLF, END, Body
 from voicemail.access.desk import Desk
 from voicemail.access.door import source_of
-from voicemail.access.params import Refused, Sender, greeting_name, recipient, sender
-from voicemail.intake.letter import Letter, Recipient, Trust
+from voicemail.access.params import Refused, greeting_name, recipient, sender
+from voicemail.access.transaction import Mail, received_line
+from voicemail.intake.letter import Letter
 from voicemail.intake.spool import Incoming
 
 log = structlog.get_logger()
@@ -36,23 +36,13 @@ MOST_STRANGERS = 20
 """Recipients that are refused on one connection until it is closed: who guesses addresses takes longer."""
 MOST_COMMANDS = 2000
 """Of each kind, on one connection."""
+FLOOD = 2
+"""Times the largest mail, after which a mail that is too large is read no further."""
 WHOLE_MAIL = 900.0
 """Seconds that one mail may take, however steadily it drips."""
 WRONG_PASSWORDS = 3
-DATA_GOES = "354 end with <CR><LF>.<CR><LF>"
-
-
-@dataclass
-class Mail(Envelope):
-    """A mail in the making; `sender` None before MAIL."""
-
-    sender: Sender | None = None
-    trust: Trust | None = None
-    recipients: list[Recipient] = field(default_factory=list)
-    mailboxes: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        super().__init__()
+FATAL = "552 5.3.4 the mail is far too large"
+"""Said to a client that goes on sending; the connection is closed."""
 
 
 class Connection(SMTP):
@@ -118,10 +108,12 @@ class Connection(SMTP):
             log.error("mail dialogue failed", source=self._source, why=repr(error)[:300])
         return "451 4.3.0 something went wrong here, try again later"
 
-    async def _hang_up(self, answer: str) -> None:
+    async def _hang_up(self, answer: str) -> NoReturn:
+        """What the client has sent already must not be taken for commands: this ends the dialogue here."""
         await self.push(answer)
         if self.transport:
             self.transport.close()
+        raise asyncio.CancelledError
 
     # ---- greeting
 
@@ -291,12 +283,14 @@ class Connection(SMTP):
             await self.push("452 4.3.1 no room for mails, try again later")
             return
         try:
-            await self.push(DATA_GOES)
+            await self.push("354 end with <CR><LF>.<CR><LF>")
             answer = await self._received(incoming)
         except BaseException:
             incoming.discard()
             raise
         self._set_post_data_state()  # type: ignore[no-untyped-call]
+        if answer.startswith(FATAL):
+            await self._hang_up(answer)
         await self.push(answer)
 
     async def _received(self, incoming: Incoming) -> str:
@@ -319,23 +313,29 @@ class Connection(SMTP):
             await self._drained(body)
             return "452 4.3.1 no room for mails, try again later"
         log.warning("mail refused", source=self._source, mail_from=self._from(), answer=body.fault)
+        if body.size > FLOOD * self.desk.largest:
+            return f"{FATAL}, and goes on"
         return body.fault
 
     async def _lines(self, body: Body, write: Callable[[bytes], None]) -> None:
-        """Until the end of the mail. What is refused is read on, and kept no longer: the client hears of it
-        only after the end."""
+        """Until the end of the mail. What is refused is read on, and kept no longer, since the client hears
+        of it only after the end; but not for ever."""
         whole = True
         while True:
             try:
                 line = await self._reader.readuntil(CRLF)
             except asyncio.LimitOverrunError as over:
                 body.too_long(len(await self._reader.read(max(over.consumed, 1))))
+                if body.size > FLOOD * self.desk.largest:
+                    return
                 whole = False
                 continue
             self._reset_timeout()
             if whole and line == END:
                 return
             kept, whole = body.line(line), True
+            if body.size > FLOOD * self.desk.largest:
+                return
             if not body.fault:
                 write(kept)
 
@@ -352,7 +352,7 @@ class Connection(SMTP):
             id=incoming.id,
             sender=said.address,
             recipients=tuple(mail.recipients),
-            received=datetime.now().astimezone(),
+            received=now(),
             source=self._source,
             trust=mail.trust,
             user=self._user,
@@ -376,11 +376,8 @@ class Connection(SMTP):
         return f"250 2.0.0 taken as {letter.id}"
 
     def _trace(self, identifier: str) -> bytes:
-        """The Received line (RFC 5321 section 4.4)."""
         how = "ESMTP" + "S" * (self._tls_protocol is not None) + "A" * bool(self._user)
-        now = format_datetime(datetime.now().astimezone())
-        who = f"from {self._called} ([{self._source}])"
-        return f"Received: {who} by {self.desk.name} with {how} id {identifier}; {now}\r\n".encode()
+        return received_line(self._called, self._source, self.desk.name, how, identifier, now())
 
     def _from(self) -> str:
         said = self._mail().sender
@@ -389,6 +386,11 @@ class Connection(SMTP):
 
 class _Aborted(Exception):
     """The client has given up AUTH, and was told so."""
+
+
+def now() -> datetime:
+    """In this machine's time zone."""
+    return datetime.now().astimezone()
 
 
 def _after(argument: str | None, keyword: str) -> str:

@@ -68,7 +68,8 @@ async def receiver(
         left = await asyncio.to_thread(spool.left_behind)
         addresses = Addresses(store, config.run_directory / "mail-addresses.json")
         if reader is None:
-            reader = await stack.enter_async_context(parsers(config, AT_ONCE))
+            folder = config.run_directory / "mail-parsed"
+            reader = await stack.enter_async_context(parsers(config, folder, AT_ONCE))
         settling = settling_of(config, store, addresses)
         intake = await stack.enter_async_context(Intake(spool, reader, settling))
         desk = Desk(

@@ -77,8 +77,9 @@ def release(mail: MessageId, config: ConfigPath = DEFAULT_CONFIG) -> None:
     """Try again, as this release reads mails: delivered, it leaves the quarantine; else it says why not."""
 
     async def work(config: Config, store: Store) -> str:
-        async with parsers(config) as reader:
-            return await released(config, store, reader, mail)
+        with tempfile.TemporaryDirectory() as folder:
+            async with parsers(config, Path(folder) / "parsed") as reader:
+                return await released(config, store, reader, mail)
 
     say(with_store(config, work))
 
@@ -107,8 +108,8 @@ async def released(config: Config, store: Store, reader: Reader, mail: UUID) -> 
         raise VoicemailError(f"{mail}: {outcome.code} {outcome}")
     addresses = Addresses(store)
     await addresses.refresh()
-    done = await settling_of(config, store, addresses).take(letter, raw, outcome, tell=False, released=True)
-    if done.startswith("quarantined"):
+    done = await settling_of(config, store, addresses, released=True).take(letter, raw, outcome)
+    if done.quarantined:
         raise VoicemailError(f"{mail}: nobody is there to get it")
     await store.messages.mark(message.id, Mark.PURGE)
     return f"{mail}: {done}"

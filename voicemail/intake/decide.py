@@ -59,12 +59,15 @@ class Claim:
 
 
 def claim(letter: Letter, mail: VoiceMail, domains: Sequence[str]) -> Claim:
-    """Who signed in is believed to be himself and nobody else. A network of [smtp] is believed to have
-    looked at its senders; another voice-mail system is not, whatever it says."""
-    if letter.trust is Trust.USER and letter.user:
-        return Claim(mail=letter.user) if "@" in letter.user else Claim(extension=letter.user)
-    if letter.trust is not Trust.NETWORK:
+    """Who signed in as a person (by extension or mail address) is believed to be himself and nobody else. A
+    network of [smtp], and a host that signed in, are believed to have looked at their senders; another
+    voice-mail system is not, whatever it says."""
+    if letter.trust is Trust.LOCATION:
         return Claim()
+    if "@" in letter.user:
+        return Claim(mail=letter.user)
+    if letter.user.isdecimal():
+        return Claim(extension=letter.user)
     address = mail.sender.address
     if domain_of(address) in domains:
         return Claim(extension=number_of(address), mail=address)
@@ -115,7 +118,12 @@ def may_be_told(letter: Letter, raw: bytes) -> bool:
     whoever sends reports (RFC 3834 section 2, RFC 3461 section 6.2)."""
     if not letter.sender or "@" not in letter.sender or by_machine(raw):
         return False
-    bulk = {value.lower() for value in header_values(raw, "Precedence")} & {"bulk", "junk", "list"}
+    bulk = {value.lower() for value in header_values(raw, "Precedence")} & {
+        "bulk",
+        "junk",
+        "list",
+        "auto_reply",
+    }
     kinds = " ".join(header_values(raw, "Content-Type")).lower()
     return not bulk and not header_values(raw, "List-Id") and "multipart/report" not in kinds
 
@@ -125,6 +133,12 @@ def to_be_told(recipients: Sequence[Recipient], event: str = "FAILURE") -> tuple
     something else was asked for, a success only when it was."""
     default = ("FAILURE",) if event == "FAILURE" else ()
     return tuple(each for each in recipients if event in (each.notify or default))
+
+
+def plain(xtext: str) -> str:
+    """What xtext (RFC 3461 section 4) stands for; what is no printable ASCII becomes `?`."""
+    decoded = re.sub(r"\+([0-9A-F]{2})", lambda code: chr(int(code[1], 16)), xtext)
+    return re.sub(r"[^ -~]", "?", decoded)
 
 
 def report(
@@ -143,11 +157,11 @@ def report(
         "to": letter.sender,
         "original_id": message_id,
         "recipients": [each.address for each in recipients],
-        "original_recipients": [each.original for each in recipients],
+        "original_recipients": [plain(each.original.partition(";")[2]) for each in recipients],
         "status": status,
         "why": why,
         "headers": header_block(raw),
-        "envid": letter.envelope_id,
+        "envid": plain(letter.envelope_id),
         "ret": letter.ret,
     }
     about = f"report {status} {' '.join(sorted(each.address for each in recipients))}"

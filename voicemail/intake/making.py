@@ -1,6 +1,5 @@
 """The parts of the intake as a node's configuration wants them, for the receiver and for commands."""
 
-import os
 from datetime import datetime
 from pathlib import Path
 
@@ -25,13 +24,15 @@ def local_time() -> datetime:
     return datetime.now().astimezone()
 
 
-def parsers(config: Config, processes: int = 1) -> Parsers:
-    """Readers of mails as large as this node takes them."""
+def parsers(config: Config, folder: Path, processes: int = 1) -> Parsers:
+    """Readers of mails as large as this node takes them; what they read passes through `folder`."""
     bounds = Bounds(size=config.smtp.largest_megabytes * 1_000_000 + TRACE)
-    return Parsers(config.run_directory / f"mail-parsed-{os.getpid()}", processes, bounds)
+    return Parsers(folder, processes, bounds)
 
 
-def settling_of(config: Config, store: Store, addresses: Addresses) -> Settling:
+def settling_of(config: Config, store: Store, addresses: Addresses, released: bool = False) -> Settling:
     """What is done with mails on this node."""
-    settings = Settings(config.smtp.domains, config.mail.message_id_domain, config.store.wait_for_peer)
+    settings = Settings(
+        config.smtp.domains, config.mail.message_id_domain, config.store.wait_for_peer, released
+    )
     return Settling(store, addresses, settings, local_time)

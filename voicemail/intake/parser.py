@@ -8,6 +8,7 @@ In: {"mail": path, "out": path, "limits": {…}} a line. Out: {"done": true} whe
 the file, else {"done": false, "why": …}. It ends with its stdin.
 """
 
+import contextlib
 import json
 import os
 import resource
@@ -47,12 +48,12 @@ Read = Callable[[bytes, Bounds], Outcome]
 
 
 def serve(read: Read) -> None:
-    """Until the end of stdin."""
-    for line in sys.stdin.buffer:
-        asked = json.loads(line)
-        answer = _one(read, Path(asked["mail"]), Path(asked["out"]), Bounds(**asked["limits"]))
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+    """Until the end of stdin, or until nobody listens any more."""
+    with contextlib.suppress(BrokenPipeError):
+        for line in sys.stdin.buffer:
+            asked = json.loads(line)
+            answer = _one(read, Path(asked["mail"]), Path(asked["out"]), Bounds(**asked["limits"]))
+            os.write(sys.stdout.fileno(), json.dumps(answer).encode() + b"\n")
 
 
 def _one(read: Read, mail: Path, out: Path, bounds: Bounds) -> dict[str, Any]:
@@ -114,8 +115,9 @@ def limit(bounds: Bounds) -> None:
 
 
 def main() -> None:
-    from voicemail.intake.reading import read
+    from voicemail.intake.reading import prepare, read
 
+    prepare()
     serve(read)
 
 

@@ -12,14 +12,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
-import structlog
-
 from voicemail.errors import VoicemailError
 from voicemail.intake.parser import Bounds
 from voicemail.intake.wire import Outcome, unpacked
 from voicemail.vpim.model import Unreadable
-
-log = structlog.get_logger()
 
 SPARE = 10.0
 """Seconds beyond a reader's own limit after which the process is given up."""
@@ -55,6 +51,7 @@ class Parsers:
         self._all = [_Zygote(folder / f"outcome-{number}", bounds, command) for number in range(processes)]
 
     async def __aenter__(self) -> Self:
+        await asyncio.to_thread(shutil.rmtree, self._folder, True)  # what a crash left
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         for zygote in self._all:
             self._free.put_nowait(zygote)
@@ -121,7 +118,6 @@ class _Zygote:
                 env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
                 limit=LINE,
             )
-            log.info("Parser of mails started.", pid=self._process.pid)
         return self._process
 
     async def stop(self) -> None:

@@ -1,4 +1,4 @@
-"""Whether a mailbox takes more mails."""
+"""What the class of service of a user lets mails do."""
 
 from uuid import UUID
 
@@ -9,13 +9,18 @@ from voicemail.policy.model import ClassOfService, UserOptions
 from voicemail.policy.quota import QuotaState, state
 
 
-async def is_full(store: Store, mailbox: UUID) -> bool:
-    """By the quota of its owner's class. Raises store errors."""
-    kept = await store.settings.get(UserOptions.KIND, OPTIONS, mailbox)
+async def class_of(store: Store, user: UUID) -> ClassOfService:
+    """The class of a user. Raises store errors."""
+    kept = await store.settings.get(UserOptions.KIND, OPTIONS, user)
     options = (kept and parsed(UserOptions, kept)) or UserOptions()
     found = await store.settings.get(ClassOfService.KIND, options.cos)
-    supplied = BUILT_IN[ClassOfService].get(options.cos, ClassOfService())
-    quota = ((found and parsed(ClassOfService, found)) or supplied).quota
+    supplied: ClassOfService = BUILT_IN[ClassOfService].get(options.cos, ClassOfService())
+    return (found and parsed(ClassOfService, found)) or supplied
+
+
+async def is_full(store: Store, mailbox: UUID) -> bool:
+    """Whether a mailbox takes no more, by the quota of its owner's class. Raises store errors."""
+    quota = (await class_of(store, mailbox)).quota
     if not quota.no_receive:
         return False
     return state(quota, await store.messages.size(mailbox)) is QuotaState.NO_RECEIVE

@@ -6,6 +6,12 @@ from voicemail.vpim import read as vpim
 from voicemail.vpim.mime import Limits
 
 
+def prepare() -> None:
+    """Load what reading needs, once for all forks: the codecs cost more than a mail."""
+    import av.audio  # noqa: F401
+    import numpy  # noqa: F401
+
+
 def read(raw: bytes, bounds: Bounds) -> Outcome:
     """Raises Unreadable."""
     return vpim.read(raw, Limits(size=bounds.size, seconds=bounds.longest))

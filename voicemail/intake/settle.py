@@ -38,8 +38,9 @@ from voicemail.intake.decide import (
     to_be_told,
 )
 from voicemail.intake.letter import Letter, Recipient
+from voicemail.intake.quota import class_of
 from voicemail.intake.wire import Outcome
-from voicemail.recipients import UNDELIVERABLE, Plan
+from voicemail.recipients import LIST, UNDELIVERABLE, Plan
 from voicemail.vpim.model import Report, Unreadable, VoiceMail
 
 log = structlog.get_logger()
@@ -47,8 +48,13 @@ log = structlog.get_logger()
 MOST_RECIPIENTS = 50
 """That are noted for an answer to all."""
 MOST_PARTS = 50
-GONE, TAKEN = "5.1.1", "2.1.5"
+GONE, NOT_ALLOWED, TAKEN = "5.1.1", "5.7.1", "2.1.5"
 """Enhanced status codes (RFC 3463)."""
+WHY = {
+    GONE: "There is no such mailbox any more.",
+    NOT_ALLOWED: "You may not send to lists.",
+    TAKEN: "It is in the mailbox.",
+}
 MOST_NAME = 80
 
 
@@ -59,6 +65,20 @@ class Settings:
     message_id_domain: str = ""
     """Of the mails that leave here, if it is another."""
     wait_for_peer: float = 1.0
+    released: bool = False
+    """The mails are in quarantine, and an operator wants them delivered, whoever sent them: their senders
+    were told, and they stay where they are if it cannot be done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a mail."""
+
+    text: str
+    quarantined: bool = False
+
+    def __str__(self) -> str:
+        return self.text
 
 
 class Settling:
@@ -69,38 +89,40 @@ class Settling:
     ) -> None:
         self._store, self._addresses, self._settings, self._now = store, addresses, settings, now
 
-    async def take(
-        self, letter: Letter, raw: bytes, outcome: Outcome, *, tell: bool = True, released: bool = False
-    ) -> str:
-        """Settle one mail; says what became of it. Not `tell`: its sender has been told. `released`: an
-        operator wants it delivered, whoever sent it. Raises store errors."""
+    async def take(self, letter: Letter, raw: bytes, outcome: Outcome) -> Settled:
+        """Settle one mail; says what became of it. Raises store errors."""
         if isinstance(outcome, Unreadable):
-            return await self._unreadable(letter, raw, outcome, tell)
+            return await self._unreadable(letter, raw, outcome)
         if isinstance(outcome, Report):
             return await self._report(letter, raw, outcome)
-        if outcome.automatic and not outcome.is_vpim and not released:
+        if outcome.automatic and not outcome.is_vpim and not self._settings.released:
             return await self._unreadable(
-                letter, raw, Unreadable("no person sent it (Auto-Submitted)", "5.7.1"), False
+                letter, raw, Unreadable("no person sent it (Auto-Submitted)", "5.7.1")
             )
-        return await self._voice(letter, raw, outcome, tell)
+        return await self._voice(letter, raw, outcome)
 
     # ---- what is no voice message
 
-    async def _unreadable(self, letter: Letter, raw: bytes, wrong: Unreadable, tell: bool) -> str:
+    async def _unreadable(self, letter: Letter, raw: bytes, wrong: Unreadable) -> Settled:
         message_id = _message_id(raw)
         key = mail_id(letter, raw, message_id, letter.sender)
         await self._keep(letter, key, raw, message_id, f"{wrong.code} {wrong}")
         missed = to_be_told(letter.recipients)
-        if tell and missed and may_be_told(letter, raw):
+        if missed and self._tells(letter, raw):
             work = report(letter, key, raw, message_id, missed, wrong.code, str(wrong))
             await self._store.outbox.add([work])
-            return f"quarantined, {letter.sender} is told"
-        return "quarantined"
+            return Settled(f"quarantined, {letter.sender} is told", True)
+        return Settled("quarantined", True)
+
+    def _tells(self, letter: Letter, raw: bytes) -> bool:
+        return not self._settings.released and may_be_told(letter, raw)
 
     async def _keep(self, letter: Letter, key: UUID, raw: bytes, message_id: str, why: str) -> None:
+        if self._settings.released:
+            return
         await quarantine.deposit(self._store, letter, key, raw, message_id, why, self._settings.wait_for_peer)
 
-    async def _report(self, letter: Letter, raw: bytes, told: Report) -> str:
+    async def _report(self, letter: Letter, raw: bytes, told: Report) -> Settled:
         author = await self._author(letter)
         done = []
         for each in (replace(told, more=()), *told.more):
@@ -109,15 +131,15 @@ class Settling:
                 wait = self._settings.wait_for_peer
                 done.append(await reports.take(self._store, each, about, self._now(), wait))
         if done:
-            return ", ".join(dict.fromkeys(done))
+            return Settled(", ".join(dict.fromkeys(done)))
         if our_mail(told, self._own()):
-            return f"a notification did not reach {told.recipient}: {told.status} {told.diagnostic}"
+            return Settled(f"a notification did not reach {told.recipient}: {told.status} {told.diagnostic}")
         if told.action not in reports.NOT_DELIVERED:
-            return "nothing to be told: a report on a message that is not known here"
+            return Settled("nothing to be told: a report on a message that is not known here")
         message_id = _message_id(raw)
         key = mail_id(letter, raw, message_id, letter.sender)
         await self._keep(letter, key, raw, message_id, "a report on a message that is not known here")
-        return "quarantined"
+        return Settled("quarantined", True)
 
     def _own(self) -> tuple[str, ...]:
         return (*self._settings.domains, self._settings.message_id_domain.lower())
@@ -132,27 +154,30 @@ class Settling:
 
     # ---- a voice message
 
-    async def _voice(self, letter: Letter, raw: bytes, mail: VoiceMail, tell: bool) -> str:
+    async def _voice(self, letter: Letter, raw: bytes, mail: VoiceMail) -> Settled:
         try:
             audio, seconds = await asyncio.to_thread(joined, mail)
         except BadSound as error:
-            return await self._unreadable(letter, raw, Unreadable(f"its sound: {error}", "5.6.1"), tell)
+            return await self._unreadable(letter, raw, Unreadable(f"its sound: {error}", "5.6.1"))
         sender = await self._addresses.user(claim(letter, mail, self._settings.domains))
         key = mail_id(letter, raw, mail.message_id, mail.sender.address)
         wanted = await self._addressees(letter)
-        plan = await postroom.planned(self._store, [each for each in wanted.values() if each])
+        barred = await self._barred(wanted, sender)
+        plan = await postroom.planned(
+            self._store, [name for each, name in wanted.items() if name and each not in barred]
+        )
         message = self._message(letter, key, mail, sender, seconds)
         if plan.remote:
             # Two systems whose lists name each other would send it around for ever.
             log.warning("mail is not passed on to other systems", letter=str(letter.id), to=plan.remote)
         if plan.mailboxes:
             await self._store.messages.send(message, plan.mailboxes, audio, wait=self._settings.wait_for_peer)
-        missed = gone(letter.recipients, wanted, plan)
-        done = await self._told(letter, key, raw, mail, missed, tell)
-        if not plan.mailboxes and not done:
-            done = await self._undeliverable(letter, key, raw, mail, message, audio)
-        await self._learn(mail)
-        return ", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", done)))
+        lost = {**gone(letter.recipients, wanted, plan), **dict.fromkeys(barred, NOT_ALLOWED)}
+        told = await self._told(letter, key, raw, mail, lost)
+        if plan.mailboxes or told:
+            await self._learn(mail)
+            return Settled(", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", told))))
+        return await self._undeliverable(letter, key, raw, mail, message, audio)
 
     async def _addressees(self, letter: Letter) -> dict[str, str]:
         """What each recipient's address names now; "" when nobody's."""
@@ -165,34 +190,38 @@ class Settling:
             named[each] = found.addressee if found else ""
         return named
 
+    async def _barred(self, wanted: Mapping[str, str], sender: User | None) -> list[str]:
+        """Addresses of lists, where a user of ours wrote who may not send to any."""
+        lists = [each for each, name in wanted.items() if name.startswith(LIST)]
+        if not lists or not sender or (await class_of(self._store, sender.id)).may_send_to_lists:
+            return []
+        return lists
+
     async def _told(
-        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, missed: Sequence[Recipient], tell: bool
+        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, lost: Mapping[str, str]
     ) -> str:
-        """Tell the sender who has not got it, and who has if he wants to know."""
-        if not tell or not may_be_told(letter, raw):
+        """Tell the sender who has not got it (status by address), and who has if he wants to know."""
+        if not self._tells(letter, raw):
             return ""
-        got = [each for each in letter.recipients if each not in missed]
-        failed, taken = to_be_told(missed), to_be_told(got, "SUCCESS")
-        work = []
-        if failed:
-            work.append(
-                report(letter, key, raw, mail.message_id, failed, GONE, "There is no such mailbox any more.")
-            )
-        if taken:
-            work.append(report(letter, key, raw, mail.message_id, taken, TAKEN, "It is in the mailbox."))
+        work, failed = [], 0
+        for status, why in WHY.items():
+            these = [each for each in letter.recipients if lost.get(each.address, TAKEN) == status]
+            told = to_be_told(these, "SUCCESS" if status == TAKEN else "FAILURE")
+            failed += len(told) if status != TAKEN else 0
+            work += [report(letter, key, raw, mail.message_id, told, status, why)] if told else []
         if work:
             await self._store.outbox.add(work)
-        return f"{letter.sender} is told of {len(failed)} without a mailbox" if failed else ""
+        return f"{letter.sender} is told of {failed} who do not get it" if failed else ""
 
     async def _undeliverable(
         self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, message: NewMessage, audio: bytes
-    ) -> str:
+    ) -> Settled:
         boxes = (await postroom.planned(self._store, (UNDELIVERABLE,))).mailboxes
         if boxes:
             await self._store.messages.send(message, boxes, audio, wait=self._settings.wait_for_peer)
-            return "sent to the undeliverable list"
+            return Settled("sent to the undeliverable list")
         await self._keep(letter, key, raw, mail.message_id, "nobody is there to get it")
-        return "quarantined"
+        return Settled("quarantined", True)
 
     def _message(
         self, letter: Letter, key: UUID, mail: VoiceMail, sender: User | None, seconds: float
@@ -262,10 +291,10 @@ def remote(mail: VoiceMail, address: str) -> Remote:
     return Remote(address, mail.sender.name[:MOST_NAME], mail.message_id, mail.receipt_to)
 
 
-def gone(recipients: Sequence[Recipient], wanted: Mapping[str, str], plan: Plan) -> list[Recipient]:
-    """Those whose mailbox or list has vanished since it was asked for."""
+def gone(recipients: Sequence[Recipient], wanted: Mapping[str, str], plan: Plan) -> dict[str, str]:
+    """Addresses whose mailbox or list has vanished since they were asked for."""
     lost: set[Any] = {"", *plan.gone}
-    return [each for each in recipients if wanted.get(each.address, "") in lost]
+    return {each.address: GONE for each in recipients if wanted.get(each.address, "") in lost}
 
 
 def joined(mail: VoiceMail) -> tuple[bytes, float]:

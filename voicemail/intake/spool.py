@@ -107,7 +107,7 @@ class Incoming:
     """A mail on its way in. `write`, then `keep` or `discard`."""
 
     def __init__(self, folder: Path, identifier: UUID) -> None:
-        self.id, self._folder = identifier, folder
+        self.id, self._folder, self._kept = identifier, folder, False
         self._part = folder / f"{identifier}.eml.part"
         place = os.open(self._part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._out: BinaryIO = os.fdopen(place, "wb", 65536)
@@ -121,6 +121,7 @@ class Incoming:
         nothing is there."""
         note = self._folder / f"{self.id}.json"
         part = note.with_suffix(".json.part")
+        self._kept = True
         try:
             _synced(self._out)
             with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
@@ -129,14 +130,18 @@ class Incoming:
             self._part.rename(self._folder / f"{self.id}.eml")
             part.rename(note)
             _sync(self._folder)
-        except OSError:
+        except (OSError, ValueError) as error:  # ValueError: discarded just before
             for path in (note, part, self._folder / f"{self.id}.eml"):
                 path.unlink(missing_ok=True)
-            self.discard()
-            raise
+            self._drop()
+            raise OSError(f"the mail could not be kept: {error}") from error
 
     def discard(self) -> None:
-        """It was not taken."""
+        """It was not taken. Too late once it is being kept: a client that leaves then sends it again."""
+        if not self._kept:
+            self._drop()
+
+    def _drop(self) -> None:
         with suppress(OSError):
             self._out.close()
         self._part.unlink(missing_ok=True)

@@ -28,7 +28,8 @@ those behind it for ever."""
 class Settles(Protocol):
     """What is done with a mail that was read (settle.Settling)."""
 
-    async def take(self, letter: Letter, raw: bytes, outcome: Outcome) -> str: ...
+    async def take(self, letter: Letter, raw: bytes, outcome: Outcome) -> object:
+        """Says what became of it. Raises store errors."""
 
 
 class Intake:
@@ -89,7 +90,9 @@ class Intake:
                 return await self._give_up(letter)
             await self._sleep(pause_before(attempt))
         await asyncio.to_thread(self._spool.remove, letter.id)
-        log.info("mail settled", letter=str(letter.id), sender=letter.sender, to=letter.addresses, done=done)
+        log.info(
+            "mail settled", letter=str(letter.id), sender=letter.sender, to=letter.addresses, done=str(done)
+        )
 
     async def _parsed(self, path: Path) -> Outcome:
         attempt = 0
