@@ -4,8 +4,11 @@ as locations only. And how much of a sound is left after a journey."""
 import asyncio
 import time
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import numpy as np
 
@@ -13,15 +16,15 @@ from sip import wav
 from sip.settings import EngineSettings
 from sip.softphone import Softphone
 from store.ids import uuid7
-from store.model import Message, Setting, User
+from store.model import OUTGOING, Envelope, Message, NewMessage, Setting, User
 from store.postgres import PostgresStore
 from tests.acceptance import scene
 from tests.acceptance.scene import PIN
-from voicemail import pins
+from voicemail import departures, pins
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.model import MenuStyle, UserOptions
 from voicemail.tour.local import LocalNode, Plan
-from voicemail.tour.tour import Listening, Person
+from voicemail.tour.tour import Listening, Person, prompt
 
 SMTP = 9
 """Above the SIP port: where a node takes mails."""
@@ -140,6 +143,57 @@ def snr(received: "np.ndarray[Any, Any]", sent: "np.ndarray[Any, Any]", late: in
         noise = float(np.sum((got - want) ** 2))
         best = max(best, 10 * np.log10(float(np.sum(want**2)) / noise) if noise else np.inf)
     return float(best)
+
+
+ENOUGH = 20.0
+"""Decibels."""
+SPEECH = "failure"
+"""What is said. G.726 leaves 18 to 24 dB of the prompts' voice (21 at the median), 23.0 of this one, so that
+what is lost beside the codec shows."""
+A, B = "a.example", "b.example"
+
+
+@dataclass
+class Apart:
+    """Both systems; users 1001 and 1002 at the first, 2001 at the second."""
+
+    here: System
+    there: System
+    ann: Person
+    ben: Person
+    eva: Person
+
+
+FRESH = 2.5
+"""Seconds after which the Primary knows a new location."""
+SHORT = wav.file_ulaw(bytes(range(256)) * 32)
+
+
+async def posted(apart: Apart, audio: bytes, *addresses: str) -> None:
+    """A message for other systems, as delivery leaves it."""
+    seconds, envelope = wav.parse(audio).seconds, Envelope(sender=apart.ann.id)
+    message = NewMessage(uuid7(), OUTGOING, "1001", "", datetime.now(UTC), seconds, envelope=envelope)
+    await departures.depart(apart.here.store, message, addresses, audio, 1.0)
+
+
+def speech() -> bytes:
+    """A WAV file of some seconds."""
+    return wav.file_pcm16(wav.samples_pcm16(wav.read(prompt(SPEECH))))
+
+
+async def known(apart: Apart) -> set[UUID]:
+    """What 1002 has already."""
+    return {each.id for each in await apart.here.store.messages.listing(apart.ben.id)}
+
+
+async def audible(apart: Apart, before: set[UUID], what: str) -> Message:
+    """The new message of 1002, which holds the speech."""
+    listing = await apart.here.messages(apart.ben, len(before) + 1)
+    [message] = [each for each in listing if each.id not in before]
+    ratio = snr(await apart.here.sound(message), samples(speech()))
+    print(f"{what}: {message.seconds:.2f} s, {ratio:.1f} dB")
+    assert ratio >= ENOUGH
+    return message
 
 
 class Clock:

@@ -104,9 +104,11 @@ class Dovecot:
 
     def mails(self, user: str) -> list[EmailMessage]:
         """Every mail in the user's mailbox."""
-        return [
-            message_from_bytes(mail, policy=policy.default) for mail in self._fetched(user, "BODY.PEEK[]")
-        ]
+        return [message_from_bytes(mail, policy=policy.default) for mail in self.raw(user)]
+
+    def raw(self, user: str) -> list[bytes]:
+        """The same, as they came."""
+        return self._fetched(user, "BODY.PEEK[]")
 
     def _fetched(self, user: str, what: str) -> list[bytes]:
         """Of every mail, in order. Dovecot calls 1:* wrong while there is none."""
