@@ -11,6 +11,7 @@ import pytest
 import pytest_asyncio
 
 from tests.acceptance import scene
+from tests.acceptance.apart import A, Apart, B, System
 from tests.acceptance.scene import Scene
 from voicemail.tour.local import LocalCluster
 from voicemail.tour.tour import Tour
@@ -67,6 +68,20 @@ async def small(home: Path) -> AsyncIterator[Scene]:
         await tour.open(stack, scene.free_port())
         await asyncio.sleep(2.5)  # an edge asks its only worker every 2 s, and may have met it unready
         yield Scene(cluster, tour, 0)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def apart(home: Path) -> AsyncIterator[Apart]:
+    """Mailboxes of the other are dialled as 82 and 81 with their number."""
+    here, there = System(home, A), System(home, B)
+    async with AsyncExitStack() as stack:
+        await asyncio.gather(here.start(stack), there.start(stack))
+        people = await here.user("1001"), await here.user("1002"), await there.user("2001")
+        for one, other, dial_id in ((here, there, "82"), (there, here, "81")):
+            host = f"127.0.0.1:{other.plan.smtp}"
+            far = [f"domain={other.domain}", f"dial_id={dial_id}", f"host={host}", "tls=none"]
+            await one.command("location", "set", "far", *far)
+        yield Apart(here, there, *people)
 
 
 async def ended(cluster: LocalCluster) -> None:

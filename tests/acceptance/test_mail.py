@@ -1,0 +1,179 @@
+"""Mails as their readers get them: a real Postfix is the smart host, users read by IMAP from a real Dovecot.
+While hundreds of mails wait, nodes are killed; each mail arrives, always under the same Message-ID."""
+
+import asyncio
+import os
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+
+import numpy as np
+import pytest
+
+from sip import wav
+from store.api import Store
+from store.ids import uuid7
+from store.model import NewMessage
+from tests.acceptance import scene
+from tests.acceptance.scene import Scene
+from tests.fakes.dovecot import Dovecot, running_dovecot
+from tests.fakes.postfix import Pace, Postfix, running_postfix
+from voicemail.tour.tour import Person
+
+pytestmark = [
+    pytest.mark.asyncio(loop_scope="session"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a Postfix and a Dovecot of its own"),
+]
+
+MAILS, KILLS = 500, 3
+FAST, SLOW = 0.01, 0.5
+"""Seconds that the smart host takes for a mail, while nodes are killed and while they come back."""
+READERS = tuple(str(number) for number in range(3201, 3211))
+SPEECH = wav.file_ulaw(bytes(range(256)) * 32)
+
+
+@contextmanager
+def office(two: Scene, *users: str, more: str = "") -> Iterator[tuple[Postfix, Dovecot]]:
+    """The smart host of both nodes, and the mailboxes behind it."""
+    ways = {"example.com": users}
+    with (
+        running_postfix(ways, more=more, port=two.mail_port) as postfix,
+        running_dovecot(postfix.mail) as dovecot,
+    ):
+        yield postfix, dovecot
+
+
+async def deposit(store: Store, person: Person, number: int = 0) -> None:
+    """A message of a second, from a caller of its own."""
+    message = NewMessage(uuid7(), person.id, f"+4930{number:04}", "", datetime.now(UTC), 1.0)
+    await store.messages.deposit(message, SPEECH)
+
+
+async def arrived(dovecot: Dovecot, user: str, count: int, within: float) -> list[str]:
+    """The Message-IDs in a mailbox, once they are so many."""
+
+    async def look() -> bool:
+        return len(await asyncio.to_thread(dovecot.ids, user)) >= count
+
+    await scene.seen(f"{count} mails for {user}", look, within)
+    return await asyncio.to_thread(dovecot.ids, user)
+
+
+def recording(mail: EmailMessage) -> bytes:
+    [sound] = [part for part in mail.walk() if part.get_content_maintype() == "audio"]
+    content = sound.get_payload(decode=True)
+    assert isinstance(content, bytes)
+    return content
+
+
+async def test_a_message_left_by_a_call_is_read_by_imap(two: Scene) -> None:
+    person = await two.person("3200")
+    await two.with_mail(person, "anna@example.com")
+    with office(two, "anna") as (_, dovecot):
+        await two.tour.leave(person)
+        began = time.monotonic()
+        await arrived(dovecot, "anna", 1, 10)
+        print(f"in the user's mailbox {time.monotonic() - began:.2f} s after the message was on both nodes")
+        [by_imaplib] = await asyncio.to_thread(dovecot.mails, "anna")
+        curl = ["curl", "-sS", "--max-time", "10", dovecot.url("anna", 1)]
+        read = await asyncio.to_thread(subprocess.run, curl, capture_output=True, check=True, timeout=15)
+    by_curl = message_from_bytes(read.stdout, policy=policy.default)
+    assert by_curl["Message-ID"] == by_imaplib["Message-ID"] and not by_curl.defects
+    assert by_curl["To"].addresses[0].addr_spec == "anna@example.com"
+    [message], _ = await two.messages(person)
+    samples = np.frombuffer(wav.samples_pcm16(wav.parse(recording(by_imaplib))), "<i2")
+    assert abs(len(samples) / 8000 - message.seconds) < 0.1
+    assert np.abs(samples).max() > 1000, "silence"
+
+
+class Queue:
+    """Five hundred mails for ten readers, who all have their mailbox behind the same smart host."""
+
+    def __init__(self, two: Scene, postfix: Postfix, pace: Pace, people: list[Person]) -> None:
+        self.two, self.postfix, self.pace, self.people = two, postfix, pace, people
+        self.repeats: list[int] = []
+
+    async def fill(self) -> None:
+        """Messages at both nodes."""
+
+        async def some(first: int, person: Person) -> None:
+            for number in range(MAILS // len(self.people)):
+                await deposit(self.two.tour.stores[number % 2], person, first * 100 + number)
+
+        async with asyncio.TaskGroup() as group:
+            for first, person in enumerate(self.people):
+                group.create_task(some(first, person))
+
+    def taken(self) -> Counter[str]:
+        """By Message-ID, how often Postfix took it."""
+        return Counter(self.postfix.accepted())
+
+    async def has_taken(self, count: int, within: float) -> None:
+        async def look() -> bool:
+            return len(self.taken()) >= count
+
+        await scene.seen(f"{count} mails taken by the smart host", look, within)
+
+    async def kill_primary(self, at: int) -> str:
+        """Every process of it, in the midst of the mails; the other one goes on. Mails go slowly until the
+        killed node is back, so that there are enough left for the next."""
+        await self.has_taken(at, 60)
+        before = self.taken().total() - len(self.taken())
+        node, other = await self.two.primary()
+        began = time.monotonic()
+        count = await node.kill()
+        had = len(self.taken())
+        await self.has_taken(had + 10, 20)
+        stalled = time.monotonic() - began
+        self.repeats.append(self.taken().total() - len(self.taken()) - before)
+        self.pace.delay = SLOW
+        await node.start()
+        await self.two.cluster.in_service(60)
+        self.pace.delay = FAST
+        return (
+            f"vm{node.number} killed ({count} processes) after {had} mails; vm{other.number} had handed over "
+            f"10 more {stalled:.1f} s later; {self.repeats[-1]} repeats"
+        )
+
+
+async def test_every_mail_arrives_whoever_of_the_nodes_is_killed(two: Scene) -> None:
+    """The smart host is down while 500 messages are left, then it is up, and slow."""
+    people = [await two.person(extension) for extension in READERS]
+    for person in people:
+        await two.with_mail(person, f"u{person.extension}@example.com")
+    pace = Pace(FAST)
+    readers = [f"u{extension}" for extension in READERS]
+    async with pace.open(), AsyncExitStack() as stack:
+        postfix, dovecot = stack.enter_context(office(two, *readers, more=pace.more))
+        postfix.stop()
+        queue = Queue(two, postfix, pace, people)
+        began = time.monotonic()
+        await queue.fill()
+        print(f"\n{MAILS} messages left in {time.monotonic() - began:.1f} s while the smart host was down")
+        postfix.start()
+        began = time.monotonic()
+        for kill in range(KILLS):
+            print(await queue.kill_primary(10 + kill * MAILS // KILLS))
+        pace.delay = 0.0
+        await queue.has_taken(MAILS, 60)
+        print(f"all taken {time.monotonic() - began:.1f} s after the smart host was up again")
+        await outbox_empty(two)
+        found = [each for reader in readers for each in await arrived(dovecot, reader, MAILS // 10, 20)]
+    counts = Counter(found)
+    doubled = counts.total() - len(counts)
+    print(f"{len(counts)} mails arrived, {doubled} came twice; repeats after each kill: {queue.repeats}")
+    assert len(counts) == MAILS
+    assert max(counts.values()) <= 1 + KILLS
+    assert doubled <= KILLS, "more than the one in hand"
+
+
+async def outbox_empty(two: Scene) -> None:
+    async def look() -> bool:
+        return await two.tour.stores[0].outbox.pending() == 0
+
+    await scene.seen("nothing left in the outbox", look, 30)

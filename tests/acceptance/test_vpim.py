@@ -1,0 +1,213 @@
+"""Voice mail from and to other systems: two of ours that only know one another as locations, by phone keys
+alone; foreign senders (swaks, curl, ffmpeg's G.726 through a real Postfix), and a foreign
+reader behind one."""
+
+import asyncio
+import base64
+import os
+import subprocess
+from email import message_from_bytes, policy
+from email.message import EmailMessage
+from email.policy import SMTP
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sip import wav
+from tests.acceptance import scene
+from tests.acceptance.apart import (
+    ENOUGH,
+    FRESH,
+    SPEECH,
+    A,
+    Apart,
+    B,
+    Clock,
+    audible,
+    known,
+    posted,
+    samples,
+    snr,
+    speech,
+)  # fmt: skip
+from tests.fakes.dovecot import running_dovecot
+from tests.fakes.postfix import running_postfix
+from tests.fakes.vpim_validator import violations
+from voicemail.tour.tour import Listening, prompt
+
+pytestmark = pytest.mark.asyncio(loop_scope="session")
+
+
+async def keys(heard: Listening, pressed: str, *expected: str) -> None:
+    """Press keys, then hear the prompts, one after the other."""
+    await heard.call.press(pressed)
+    for name in expected:
+        await heard.hear(name)
+
+
+async def speaks(heard: Listening) -> None:
+    """At the tone; then sends."""
+    await heard.call.say(prompt(SPEECH))
+    await keys(heard, "#", "send_brief")
+    await keys(heard, "#", "message_sent")
+    await heard.call.hang_up()
+
+
+async def test_two_systems_exchange_messages_by_phone_keys_alone(apart: Apart) -> None:
+    """To a colleague and to somebody elsewhere at once: both have the same recording, but for the codec."""
+    heard = await apart.here.dial(apart.ann)
+    await keys(heard, "", "no_messages")
+    await keys(heard, "2", "address_number_brief")
+    await keys(heard, f"82{apart.eva.extension}#", "n_8", "n_2", "address_added")
+    await keys(heard, "1", "address_number_brief")
+    await keys(heard, f"{apart.ben.extension}#", "address_added")
+    await keys(heard, "#", "tone")
+    await speaks(heard)
+    clock = Clock()
+    [received] = await apart.there.messages(apart.eva, 1)
+    print(f"\nin the other system {clock} after 'message sent'")
+    [local] = await apart.here.messages(apart.ben, 1)
+    assert received.envelope.remote and received.envelope.remote.address == f"1001@{A}"
+    there, sent = await apart.there.sound(received), await apart.here.sound(local)
+    print(f"{len(there) / 8000:.2f} s of {len(sent) / 8000:.2f} s, {snr(there, sent):.1f} dB")
+    assert abs(len(there) - len(sent)) <= 160 and snr(there, sent) >= ENOUGH
+
+    heard = await apart.there.dial(apart.eva)
+    await keys(heard, "", "new_message")
+    await keys(heard, "1", "received")
+    await heard.hear("what was recorded elsewhere", prompt(SPEECH))
+    await heard.call.press("4")
+    await heard.hear("tone")
+    await speaks(heard)
+    [answer] = await apart.here.messages(apart.ann, 1)
+    assert answer.envelope.remote and answer.envelope.remote.address == f"2001@{B}"
+    heard = await apart.here.dial(apart.ann)
+    await keys(heard, "", "new_message")
+    await keys(heard, "1", "received")
+    await heard.hear("the answer", prompt(SPEECH))
+    await heard.call.hang_up()
+
+
+# ---- foreign senders
+
+
+async def run(*command: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return await asyncio.to_thread(subprocess.run, command, input=given, capture_output=True, timeout=30)
+
+
+async def test_swaks_and_curl_leave_messages(apart: Apart, tmp_path: Path) -> None:
+    """As a user's mail program does: a recording attached to a mail."""
+    recording = tmp_path / "recording.wav"
+    recording.write_bytes(speech())
+    before, to = await known(apart), f"1002@{A}"
+    server = f"127.0.0.1:{apart.here.plan.smtp}"
+    swaks = ["swaks", "--server", server, "--from", "eve@example.net", "--to", to, "--body", "Listen!"]
+    attached = ["--attach-type", "audio/x-wav", "--attach-name", "a.wav", "--attach", f"@{recording}"]
+    sent = await run(*swaks, *attached)
+    assert sent.returncode == 0, sent.stdout[-2000:]
+    await audible(apart, before, "swaks")
+    before = await known(apart)
+
+    mail = EmailMessage()
+    mail["From"], mail["To"], mail["Subject"] = "eve@example.net", to, "a recording"
+    mail["Message-ID"], mail["Date"] = "<curl.1@example.net>", "Sat, 28 Nov 2026 12:00:00 +0000"
+    mail.set_content("Listen!")
+    mail.add_attachment(speech(), "audio", "wav", filename="a.wav")
+    curl = ["curl", "-sS", "--max-time", "20", f"smtp://{server}", "--mail-from", "eve@example.net"]
+    sent = await run(*curl, "--mail-rcpt", to, "--upload-file", "-", given=mail.as_bytes(policy=SMTP))
+    assert sent.returncode == 0, sent.stderr
+    await audible(apart, before, "curl")
+
+
+async def test_an_unknown_mailbox_is_refused_in_the_dialogue(apart: Apart) -> None:
+    server = f"127.0.0.1:{apart.here.plan.smtp}"
+    swaks = ["swaks", "--server", server, "--from", "eve@example.net", "--to", f"4711@{A}"]
+    refused = await run(*swaks)
+    assert refused.returncode and b"550 5.1.1" in refused.stdout, refused.stdout[-2000:]
+    assert b"DATA" not in refused.stdout
+    elsewhere = await run(*swaks[:-1], "1002@elsewhere.example")
+    assert elsewhere.returncode and b"550 5.7.1" in elsewhere.stdout
+
+
+FOREIGN = """\
+From: Eve Foreign <2722@foreign.example>\r
+To: 1002@{domain}\r
+Date: Sat, 28 Nov 2026 12:00:00 +0000\r
+Message-ID: <foreign.1@foreign.example>\r
+MIME-Version: 1.0  (Voice 2.0)\r
+Content-Type: Multipart/Voice-Message; Version=2.0; Boundary="==foreign=="\r
+Content-Transfer-Encoding: 7bit\r
+Importance: High\r
+\r
+--==foreign==\r
+Content-Type: Audio/32KADPCM\r
+Content-Transfer-Encoding: Base64\r
+Content-Disposition: inline; voice=Voice-Message\r
+Content-Duration: {seconds}\r
+\r
+{sound}\r
+--==foreign==--\r
+"""
+"""As RFC 3801 section 9 shows one, by hand."""
+
+
+async def g726() -> bytes:
+    """The speech as ffmpeg codes it: raw, the first sample in the low bits."""
+    raw = ["-f", "s16le", "-ar", "8000", "-ac", "1", "-i", "-"]
+    coded = ["-c:a", "g726le", "-code_size", "4", "-ar", "8000", "-f", "g726le", "-"]
+    made = await run("ffmpeg", "-v", "error", *raw, *coded, given=samples(speech()).astype("<i2").tobytes())
+    assert made.returncode == 0 and made.stdout, made.stderr
+    return made.stdout
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a Postfix of its own")
+async def test_a_foreign_voice_message_comes_through_postfix(apart: Apart, tmp_path: Path) -> None:
+    sound = base64.encodebytes(await g726()).decode().replace("\n", "\r\n")
+    seconds = round(len(samples(speech())) / 8000)
+    raw = tmp_path / "foreign.eml"
+    raw.write_bytes(FOREIGN.format(domain=A, seconds=seconds, sound=sound.strip()).encode())
+    before = await known(apart)
+    with running_postfix({A: apart.here.plan.smtp}, "mx.foreign.example") as postfix:
+        swaks = ["swaks", "--server", f"127.0.0.1:{postfix.port}", "--from", "2722@foreign.example"]
+        sent = await run(*swaks, "--to", f"1002@{A}", "--data", f"@{raw}")
+        assert sent.returncode == 0, sent.stdout[-2000:]
+        message = await audible(apart, before, "G.726 of ffmpeg through Postfix")
+    assert message.urgent
+    assert message.envelope.remote and message.envelope.remote.address == "2722@foreign.example"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a Postfix and a Dovecot of its own")
+async def test_independent_readers_understand_what_is_sent(apart: Apart) -> None:
+    """A foreign system behind a real Postfix: the strict validator, Python's email and ffmpeg read it."""
+    await apart.here.store.users.set_greeting(apart.ann.id, wav.file_ulaw(b"\x55\xd5" * 4000), "name")
+    with (
+        running_postfix({"foreign.example": ["2722"]}, "mx.foreign.example") as postfix,
+        running_dovecot(postfix.mail) as dovecot,
+    ):
+        far = ["domain=foreign.example", f"host=127.0.0.1:{postfix.port}", "tls=none"]
+        await apart.here.command("location", "set", "foreign", *far)
+        await asyncio.sleep(FRESH)
+        await posted(apart, speech(), "2722@foreign.example")
+
+        async def look() -> bool:
+            return bool(await asyncio.to_thread(dovecot.ids, "2722"))
+
+        await scene.seen("the mail in the foreign mailbox", look, 15)
+        [raw] = await asyncio.to_thread(dovecot.raw, "2722")
+    await apart.here.command("location", "remove", "foreign")
+    added, _, rest = raw.partition(b"\r\n")  # by the last host
+    assert added.startswith(b"Return-Path: <1001@") and violations(rest) == []
+    mail = message_from_bytes(raw, policy=policy.default)
+    assert isinstance(mail, EmailMessage) and not mail.defects
+    assert (mail["From"].addresses[0].addr_spec, mail["MIME-Version"][:3]) == (f"1001@{A}", "1.0")
+    voices = {part["Content-Disposition"].params["voice"].lower(): part for part in mail.iter_parts()}
+    assert set(voices) == {"originator-spoken-name", "voice-message"}
+    coded = voices["voice-message"].get_payload(decode=True)
+    assert isinstance(coded, bytes)
+    decode = ["-f", "g726le", "-code_size", "4", "-sample_rate", "8000", "-i", "-", "-f", "s16le", "-"]
+    made = await run("ffmpeg", "-v", "error", *decode, given=coded)
+    assert made.returncode == 0, made.stderr
+    ratio = snr(np.frombuffer(made.stdout, "<i2").astype(float), samples(speech()))
+    print(f"read by ffmpeg: {ratio:.1f} dB")
+    assert ratio >= ENOUGH
