@@ -150,7 +150,8 @@ class Bench:
         wanted = {name: audible(hears.samples(prompt(name))) for _, name in (SIGNED_IN, *WALK)}
         for stream in self.tap.streams.values():
             steps: Iterator[tuple[str, str]] = iter(())
-            for key, following in zip(stream.keys, [*stream.keys[1:], None], strict=True):
+            keys = tuple(stream.keys)
+            for key, following in zip(keys, (*keys[1:], None), strict=True):
                 if key.key == "#":
                     steps = iter(WALK)
                     name = SIGNED_IN[1]
