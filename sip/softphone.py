@@ -85,6 +85,11 @@ class Softphone:
         for watcher in self._watchers:
             watcher.close()
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     async def until(self, ready: Callable[[], Any], within: float) -> Any:
         """The first true value of `ready()`. Raises TimeoutError, EngineError when the phone died."""
 

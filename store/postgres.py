@@ -31,6 +31,9 @@ select (select node from public.node_identity),
        greatest((select max(hlc) from public.user_account), (select max(hlc) from public.greeting),
                 (select max(hlc) from public.setting), 0)"""
 
+KEPT = 4
+"""Connections that stay open for good: a worker's calls are 4, and may all sign in at the same moment."""
+
 
 class PostgresStore:
     """The `Store` of store.api. Opened by `PostgresStore.open`; usable in one event loop."""
@@ -39,7 +42,7 @@ class PostgresStore:
         self.node = node
         self._replicated = replicated
         self._clock = HybridClock()
-        self._connections = Connections(conninfo, self._greet, most=connections)
+        self._connections = Connections(conninfo, self._greet, most=connections, keep=min(connections, KEPT))
         self.users = PostgresUsers(self._connections, self._clock, node)
         self.settings = PostgresSettings(self._connections, self._clock, node)
         self.messages = PostgresMessages(self._connections, self._clock, node, replicated)

@@ -37,6 +37,8 @@ from voicemail.secrets import NodeFiles, app_conninfo
 log = structlog.get_logger()
 
 MEGABYTE = 2**20
+MOST_MET = 4
+"""Calls for which connections are open before they come."""
 MEETING = 0.7
 """Seconds a new worker waits for the database at most before it takes calls without."""
 
@@ -134,7 +136,7 @@ def session_of(config: Config) -> Session:
             if slot == 0:
                 for orphan in orphans(spool_root(config), range(config.sip.workers)):
                     await opened(stack, config, store, orphan)
-            await met(store)
+            await met(store, config.sip.calls_per_worker)
             pilot = Pilot(store, delivery, settings, local_time)
             caller = caller_of(config, store, pilot)
             await stack.enter_async_context(taking_orders(path_of(config, slot), caller.call))
@@ -160,12 +162,12 @@ def caller_of(config: Config, store: Store, pilot: Pilot) -> Caller:
     return Caller(store, pilot.desk, config.notify.call_uri, domain)
 
 
-async def met(store: Store) -> None:
-    """Ask the database what every call asks, so that the first call need not open a connection. A
-    database that is away now is met later."""
+async def met(store: Store, calls: int) -> None:
+    """Ask the database what every call asks, for so many calls at once, so that the first of them need not
+    open connections. A database that is away now is met later."""
     try:
         async with asyncio.timeout(MEETING):
-            await store.users.by_extension("")
+            await asyncio.gather(*(store.users.by_extension("") for _ in range(min(calls, MOST_MET))))
             await store.users.greeting_unless(UUID(int=0), "")
     except (StoreError, TimeoutError) as error:
         log.info("database not met yet", why=str(error) or "no answer")

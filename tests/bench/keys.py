@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -92,14 +92,16 @@ class Bench:
             phones = [await stack.enter_async_context(Softphone(each)) for each in self.settings]
             self.tap.start()
             began, busy = time.monotonic(), processes.busy()
-            cpu = self.spent()
+            cpu, talk = self.spent(), telephones(phones)
             for number in range(self.chosen.rounds):
                 note(f"round {number + 1}: {self.chosen.callers} callers")
                 await self.round(phones)
             wall, machine, nodes = time.monotonic() - began, processes.busy() - busy, self.spent() - cpu
+            talk = telephones(phones) - talk
             print(
-                f"\nmachine {100 * machine / wall:.0f} % of a core over {wall:.0f} s, of it both nodes "
-                f"{100 * nodes / wall:.0f} %; load average {os.getloadavg()[0]:.1f}, {os.cpu_count()} cores"
+                f"\n{os.cpu_count()} cores, {100 * machine / wall:.0f} % of one busy over {wall:.0f} s: "
+                f"nodes {100 * nodes / wall:.0f} %, telephones {100 * talk / wall:.0f} %, others "
+                f"{100 * (machine - nodes - talk) / wall:.0f} %; load average {os.getloadavg()[0]:.1f}"
             )
         return self.report()
 
@@ -148,7 +150,8 @@ class Bench:
         wanted = {name: audible(hears.samples(prompt(name))) for _, name in (SIGNED_IN, *WALK)}
         for stream in self.tap.streams.values():
             steps: Iterator[tuple[str, str]] = iter(())
-            for key, following in zip(stream.keys, [*stream.keys[1:], None], strict=True):
+            keys = tuple(stream.keys)
+            for key, following in zip(keys, (*keys[1:], None), strict=True):
                 if key.key == "#":
                     steps = iter(WALK)
                     name = SIGNED_IN[1]
@@ -170,6 +173,11 @@ class Bench:
         asked = self.chosen.callers * self.chosen.rounds * (1 + len(WALK))
         heard = sum(map(len, took.values()))
         return int(missed > 0 or heard != asked)
+
+
+def telephones(phones: Iterable[Softphone]) -> float:
+    """CPU seconds they have taken."""
+    return sum(processes.seconds(phone.pid) for phone in phones)
 
 
 def note(text: str) -> None:
