@@ -32,6 +32,7 @@ compatibility_level = 3.6
 queue_directory = {folder}/queue
 data_directory = {folder}/data
 maillog_file = {folder}/maillog
+enable_long_queue_ids = yes
 maillog_file_prefixes = {folder}
 myhostname = {name}
 mydestination =
@@ -166,8 +167,11 @@ class Postfix:
         return ""
 
     def accepted(self) -> list[str]:
-        """The Message-IDs that it took, in order, with repeats."""
-        return re.findall(r"message-id=(<[^>\s]*>)", self.log())
+        """The Message-IDs that it took, in order, with repeats; not of mails that broke off."""
+        log = self.log()
+        named = dict(re.findall(r"cleanup\[\d+\]: (\w+): message-id=(<[^>\s]*>)", log))
+        queued = re.findall(r"qmgr\[\d+\]: (\w+): from=.*queue active", log)
+        return [named[each] for each in dict.fromkeys(queued) if each in named]
 
 
 class Pace:
