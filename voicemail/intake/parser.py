@@ -103,13 +103,13 @@ def _outcome(read: Read, mail: Path, bounds: Bounds) -> Outcome:
 def limit(bounds: Bounds) -> None:
     """Bind this process. Its parent's death is no signal, so the alarm is what ends it in any case."""
     size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    for what, most in (
-        (resource.RLIMIT_AS, size + bounds.memory),
-        (resource.RLIMIT_CPU, bounds.cpu),
-        (resource.RLIMIT_FSIZE, bounds.out),
-        (resource.RLIMIT_CORE, 0),
+    for what, most, at_last in (
+        (resource.RLIMIT_AS, size + bounds.memory, size + bounds.memory),
+        (resource.RLIMIT_CPU, bounds.cpu, bounds.cpu + 1),  # SIGXCPU, which tells why; then SIGKILL
+        (resource.RLIMIT_FSIZE, bounds.out, bounds.out),
+        (resource.RLIMIT_CORE, 0, 0),
     ):
-        resource.setrlimit(what, (most, most))
+        resource.setrlimit(what, (most, at_last))
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_REAL, bounds.wall)
 
