@@ -13,9 +13,7 @@ END = b".\r\n"
 LONGEST_LINE = 16384
 """Bytes; RFC 5321 asks for 998, and some senders do not care."""
 MOST_HOPS = 10
-_ALONE = re.compile(rb"\r(?!\n)|(?<!\r)\n")
 _HOP = re.compile(rb"^received:", re.IGNORECASE | re.MULTILINE)
-_LONG = re.compile(rb"[^\n]{%d}" % LONGEST_LINE)
 
 
 class Body:
@@ -66,9 +64,9 @@ class Body:
         self.size += len(lines)
         if self.size > self._largest:
             self._refuse(f"552 5.3.4 the mail is larger than {self._largest} bytes")
-        if _LONG.search(lines):
+        if _has_long_line(lines):
             self._refuse("554 5.6.0 a line is too long")
-        if _ALONE.search(lines) and self.fault[:3] != "552":
+        if _stands_alone(lines) and self.fault[:3] != "552":
             self.fault = "550 5.5.2 a CR or LF stands alone in the mail: lines end with both"
         if self._in_header:
             self._header(lines)
@@ -82,3 +80,20 @@ class Body:
 
     def _refuse(self, answer: str) -> None:
         self.fault = self.fault or answer
+
+
+def _stands_alone(lines: bytes) -> bool:
+    """Whether a CR or a LF is without the other. Counted: looking at each with a regular expression took a
+    second of CPU for 100 MB."""
+    return not lines.count(b"\r") == lines.count(b"\n") == lines.count(CRLF)
+
+
+def _has_long_line(lines: bytes) -> bool:
+    """Leaps from line end to line end, as far as a line may reach."""
+    start = 0
+    while len(lines) - start >= LONGEST_LINE:
+        end = lines.rfind(b"\n", start, start + LONGEST_LINE)
+        if end < 0:
+            return True
+        start = end + 1
+    return False

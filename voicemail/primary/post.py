@@ -178,9 +178,16 @@ class Post:
             self._locations, self._read_at = await departures.locations(self._store), now
         return self._locations
 
+    async def _location(self, address: str) -> Location | None:
+        """One that is not known may have been made a moment ago. Raises Unavailable."""
+        if found := location_of(address, await self._known()):
+            return found
+        self._read_at = float("-inf")
+        return location_of(address, await self._known())
+
     async def _route(self, address: str) -> Route:
         """Raises CannotGo, Unavailable."""
-        location = location_of(address, await self._known())
+        location = await self._location(address)
         if location and location.host:
             try:
                 return Route(*host_and_port(location.host), tls=location.tls)
@@ -218,7 +225,7 @@ class Post:
         if not message:
             return []
         address = self._address(item)
-        location = location_of(address, await self._known())
+        location = await self._location(address)
         why = barred(location, secure=message.envelope.secure, passed_on=False)
         if why or location is None:
             raise CannotGo(why, HELD if location else GONE)
