@@ -33,6 +33,19 @@ class Key:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A prompt, and how many of its samples are quiet before it can be heard."""
+
+    samples: hears.Samples
+    lead: int
+
+    @classmethod
+    def of(cls, prompt: hears.Samples, seconds: float = 0.8) -> "Wanted":
+        """The first so many seconds of it: the next key cuts the rest."""
+        return cls(prompt[: int(seconds * wav.RATE)], int(np.argmax(np.abs(prompt) > 330)))
+
+
 @dataclass(slots=True)
 class Stream:
     """What went between one port of a telephone and its node."""
@@ -42,8 +55,9 @@ class Stream:
     """When, RTP timestamp, mu-law samples: of what came."""
     event: int = -1
 
-    def answer(self, after: float, before: float, wanted: hears.Samples) -> float | None:
-        """When the packet came in which `wanted` begins; None when it did not come between both times."""
+    def answer(self, after: float, before: float, wanted: "Wanted") -> float | None:
+        """When the packet came in which `wanted` begins to be audible; None when it did not come between
+        both times."""
         packets = [each for each in self.voice if after < each[0] < before]
         if not packets:
             return None
@@ -51,11 +65,11 @@ class Stream:
         heard = np.zeros(max(stamp - first + len(data) for _, stamp, data in packets))
         for _, stamp, data in packets:
             heard[stamp - first : stamp - first + len(data)] = VALUES[np.frombuffer(data, np.uint8)]
-        began = hears.find(heard, wanted)
+        began = hears.find(heard, wanted.samples)
         if began is None:
             return None
-        sample = first + max(0, round(began * wav.RATE))
-        return next((at for at, stamp, data in packets if stamp <= sample < stamp + len(data)), None)
+        sample = first + max(0, round(began * wav.RATE) + wanted.lead)
+        return min(at for at, stamp, data in packets if sample < stamp + len(data))
 
 
 class Tap:
@@ -95,12 +109,6 @@ class Tap:
                 stream.keys.append(Key(at, KEYS[EVENT.unpack(rtp[12:])[0]]))
         elif target in self.ports and kind == 0:
             self.streams[target].voice.append((at, stamp, rtp[12:]))
-
-
-def audible(prompt: hears.Samples, seconds: float = 0.6) -> hears.Samples:
-    """The first so many seconds of a prompt that can be heard: without the quiet before them."""
-    begins = int(np.argmax(np.abs(prompt) > 330))
-    return prompt[begins : begins + int(seconds * wav.RATE)]
 
 
 def marks(values: Sequence[float]) -> str:
