@@ -130,7 +130,7 @@ async def upgraded(folder: Path, old_tree: Path, first: int) -> None:
             assert isinstance(node, Released)
             stopped = time.monotonic()
             await node.upgrade(plan)
-            await two.cluster.in_service()
+            await two.cluster.in_service(within=60.0)
             if number == first:
                 began = time.monotonic()
                 await asyncio.sleep(4.0)
