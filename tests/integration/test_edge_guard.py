@@ -169,7 +169,7 @@ async def test_the_control_socket_tells_when_nobody_answers(scene: Scene) -> Non
     edge = await scene.edge(await scene.workers(1))
     quick = EdgeControl(edge.folder, timeout=0.2)
     edge.processes["edge"].send_signal(signal.SIGTERM)
-    edge.processes["edge"].wait(5)
+    edge.processes["edge"].wait(20)
     with pytest.raises(EdgeFailed) as failure:
         await quick.set_serving(True)
     assert failure.value.retry
