@@ -23,9 +23,9 @@ from store.model import SYSTEM, Deposit, Envelope, MessageKind, NewMessage, Part
 from store.notes import envelope_of
 from store.spool import SpoolEntry
 from voicemail import departures
-from voicemail.policy.book import OPTIONS, parsed
+from voicemail.policy.book import options_of, parsed
 from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.model import ClassOfService, Members, Undeliverable, UserOptions
+from voicemail.policy.model import ClassOfService, Members, Undeliverable
 from voicemail.policy.quota import QuotaState, state
 from voicemail.recipients import UNDELIVERABLE, Expanded, Plan, expand, plan
 
@@ -122,9 +122,7 @@ async def _full(store: Store, message: NewMessage, mailboxes: Sequence[UUID]) ->
 
 
 async def _refused(store: Store, box: UUID, size: int, classes: Mapping[str, ClassOfService]) -> bool:
-    kept = await store.settings.get(UserOptions.KIND, OPTIONS, box)
-    options = (kept and parsed(UserOptions, kept)) or UserOptions()
-    quota = classes.get(options.cos, ClassOfService()).quota
+    quota = classes.get((await options_of(store, box)).cos, ClassOfService()).quota
     return state(quota, size) is QuotaState.NO_RECEIVE
 
 

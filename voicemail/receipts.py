@@ -28,9 +28,8 @@ from store.model import (
     Work,
 )
 from voicemail import departures
-from voicemail.policy.book import OPTIONS, parsed
+from voicemail.policy.book import options_of
 from voicemail.policy.elsewhere import answerable, domain_of, location_of
-from voicemail.policy.model import UserOptions
 
 log = structlog.get_logger()
 
@@ -86,8 +85,7 @@ async def _tell_elsewhere(store: Store, message: Message, remote: Remote, mark: 
 
 
 async def _tells(store: Store, reader: User) -> bool:
-    found = await store.settings.get(UserOptions.KIND, OPTIONS, reader.id)
-    return ((found and parsed(UserOptions, found)) or UserOptions()).send_receipts
+    return (await options_of(store, reader.id)).send_receipts
 
 
 def _receipt(message: Message, sender: UUID, reader: User, now: datetime) -> NewMessage:

@@ -14,10 +14,10 @@ from voicemail.access.door import Accounts, Crowd, Rate, admitted, within
 from voicemail.access.params import Refused, Sender
 from voicemail.config import Smtp
 from voicemail.intake.addresses import POSTMASTER, WITHIN, Addresses, Away, Found
-from voicemail.intake.decide import domain_of, local_of
 from voicemail.intake.letter import Letter, Trust
 from voicemail.intake.quota import is_full
 from voicemail.intake.spool import Incoming, MailSpool
+from voicemail.policy.elsewhere import domain_of, mailbox_of
 
 log = structlog.get_logger()
 
@@ -118,7 +118,7 @@ class Desk:
 
     async def _found(self, address: str) -> Found:
         try:
-            found = await self._addresses.find(local_of(address))
+            found = await self._addresses.find(mailbox_of(address))
         except Away:
             raise Refused("451 4.3.0 mailboxes cannot be looked up now, try again later") from None
         if not found:

@@ -10,8 +10,8 @@ from pathlib import Path
 import structlog
 
 from voicemail import pins
-from voicemail.intake.decide import domain_of
 from voicemail.intake.letter import Trust
+from voicemail.policy.elsewhere import domain_of
 from voicemail.policy.model import Location
 
 log = structlog.get_logger()

@@ -22,12 +22,12 @@ from voicemail.access.desk import Desk
 from voicemail.access.session import Connection
 from voicemail.config import Config, load
 from voicemail.intake.addresses import Addresses
-from voicemail.intake.decide import domain_of
 from voicemail.intake.making import mail_spool, parsers, settling_of
 from voicemail.intake.parsers import Reader
 from voicemail.intake.spool import MailSpool
 from voicemail.intake.work import AT_ONCE, Intake
 from voicemail.log import configure
+from voicemail.policy.elsewhere import domain_of
 from voicemail.secrets import NodeFiles, app_conninfo
 
 log = structlog.get_logger()

@@ -4,9 +4,11 @@ import structlog
 
 from store.api import Store
 from store.model import Setting, setting_id
+from voicemail import departures
 from voicemail.greetings import NAME
-from voicemail.intake.decide import domain_of, number_of
+from voicemail.intake.decide import number_of
 from voicemail.policy.book import parsed
+from voicemail.policy.elsewhere import location_of
 from voicemail.policy.model import Contact, Location
 from voicemail.vpim.model import VoiceMail
 
@@ -20,10 +22,11 @@ LONGEST_NAME = 64
 async def learn(store: Store, mail: VoiceMail) -> None:
     """Note who wrote, if he belongs to a location that wants it so. Raises store errors."""
     address = mail.sender.address.lower()
-    found = await location_of(store, domain_of(address))
-    if not found or mail.unanswerable or not number_of(address):
+    known_places = await departures.locations(store)
+    location = location_of(address, known_places)
+    if not location or mail.unanswerable or not number_of(address):
         return
-    name, location = found
+    name = next(name for name, each in known_places.items() if each is location)
     kept = await store.settings.get(Contact.KIND, address)
     known = parsed(Contact, kept) if kept else None
     wanted = changed(name, location, known, mail.sender.name)
@@ -34,15 +37,6 @@ async def learn(store: Store, mail: VoiceMail) -> None:
         log.info("contact made" if known is None else "contact changed", address=address, location=name)
     if mail.spoken_name:
         await _learn_spoken(store, address, mail.spoken_name)
-
-
-async def location_of(store: Store, domain: str) -> tuple[str, Location] | None:
-    """The other system with this domain, and its name."""
-    for each in await store.settings.all(Location.KIND):
-        location = parsed(Location, each)
-        if location and location.domain.lower() == domain:
-            return each.name, location
-    return None
 
 
 def changed(name: str, location: Location, known: Contact | None, said: str) -> Contact | None:

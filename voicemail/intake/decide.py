@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from store.model import SYSTEM, NewWork, User, Work
 from voicemail.intake.letter import MAIL, Letter, Recipient, Trust
+from voicemail.policy.elsewhere import domain_of, mailbox_of
 from voicemail.vpim.addresses import read_local
 from voicemail.vpim.model import Report, VoiceMail
 
@@ -29,17 +30,9 @@ def mail_id(letter: Letter, raw: bytes, message_id: str, sender: str) -> UUID:
     return uuid5(MAIL, f"{about}\n{(sender or letter.sender).lower()}")
 
 
-def domain_of(address: str) -> str:
-    return address.rpartition("@")[2].lower()
-
-
-def local_of(address: str) -> str:
-    return address.rpartition("@")[0]
-
-
 def number_of(address: str) -> str:
     """The number that the sender's mailbox has; "" for a mailbox that is none."""
-    said = read_local(local_of(address))
+    said = read_local(mailbox_of(address))
     return said.number if not said.to_list else ""
 
 

@@ -3,7 +3,6 @@
 A line with the envelope stands in front of the mail, so that it can be tried again as if it came now.
 """
 
-from datetime import datetime
 from uuid import UUID, uuid5
 
 import structlog
@@ -50,7 +49,7 @@ async def deposit(
         mailbox_id=QUARANTINE,
         caller=letter.sender,
         caller_name="",
-        recorded=_at(letter),
+        recorded=letter.received,
         seconds=0.0,
         envelope=envelope,
     )
@@ -63,7 +62,3 @@ async def deposit(
 def quarantined_id(key: UUID) -> UUID:
     """Of the message that a mail becomes in quarantine."""
     return uuid5(key, "quarantine")
-
-
-def _at(letter: Letter) -> datetime:
-    return letter.received

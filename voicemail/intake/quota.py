@@ -3,16 +3,15 @@
 from uuid import UUID
 
 from store.api import Store
-from voicemail.policy.book import OPTIONS, parsed
+from voicemail.policy.book import options_of, parsed
 from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.model import ClassOfService, UserOptions
+from voicemail.policy.model import ClassOfService
 from voicemail.policy.quota import QuotaState, state
 
 
 async def class_of(store: Store, user: UUID) -> ClassOfService:
     """The class of a user. Raises store errors."""
-    kept = await store.settings.get(UserOptions.KIND, OPTIONS, user)
-    options = (kept and parsed(UserOptions, kept)) or UserOptions()
+    options = await options_of(store, user)
     found = await store.settings.get(ClassOfService.KIND, options.cos)
     supplied: ClassOfService = BUILT_IN[ClassOfService].get(options.cos, ClassOfService())
     return (found and parsed(ClassOfService, found)) or supplied

@@ -25,9 +25,7 @@ from voicemail.intake import contacts, quarantine, reports
 from voicemail.intake.addresses import Addresses, Away
 from voicemail.intake.decide import (
     claim,
-    domain_of,
     header_values,
-    local_of,
     mail_id,
     may_be_told,
     moment,
@@ -40,6 +38,7 @@ from voicemail.intake.decide import (
 from voicemail.intake.letter import Letter, Recipient
 from voicemail.intake.quota import class_of
 from voicemail.intake.wire import Outcome
+from voicemail.policy.elsewhere import domain_of, mailbox_of
 from voicemail.recipients import LIST, UNDELIVERABLE, Plan
 from voicemail.vpim.model import Report, Unreadable, VoiceMail
 
@@ -186,7 +185,7 @@ class Settling:
         named: dict[str, str] = {}
         for each in letter.addresses:
             try:
-                found = await self._addresses.find(local_of(each))
+                found = await self._addresses.find(mailbox_of(each))
             except Away:
                 raise Unavailable("addresses cannot be looked up") from None
             named[each] = found.addressee if found else ""
@@ -254,7 +253,7 @@ class Settling:
         named: dict[str, None] = {}
         for each in (person.address for person in (*mail.to, *mail.cc)):
             if domain_of(each) in self._settings.domains:
-                named[self._as_addressed(local_of(each))] = None
+                named[self._as_addressed(mailbox_of(each))] = None
             elif domain_of(each) in known:
                 named[each] = None
         return tuple(each for each in named if each)[:MOST_RECIPIENTS]

@@ -100,11 +100,11 @@ class Policies:
         """A user's options as they are now. Raises Unavailable."""
         try:
             async with asyncio.timeout(within):
-                found = await self._store.settings.get(UserOptions.KIND, OPTIONS, user_id)
+                options = await options_of(self._store, user_id)
         except TimeoutError:
             raise Unavailable(f"no answer within {within} s") from None
         self._guessed.discard(user_id)
-        return self._remember(user_id, (found and parsed(UserOptions, found)) or UserOptions())
+        return self._remember(user_id, options)
 
     def _is_recent(self, user_id: UUID) -> bool:
         read = self._looked.get(user_id)
@@ -169,6 +169,12 @@ class Policies:
 
 def _contacts(found: Sequence[Setting]) -> Mapping[str, Contact]:
     return {each.name: read for each in found if (read := parsed(Contact, each))}
+
+
+async def options_of(store: Store, user_id: UUID) -> UserOptions:
+    """A user's options as they are now, for work that can wait; calls use `Policies`. Raises store errors."""
+    found = await store.settings.get(UserOptions.KIND, OPTIONS, user_id)
+    return (found and parsed(UserOptions, found)) or UserOptions()
 
 
 def parsed(kind: type[P], setting: Setting) -> P | None:

@@ -14,8 +14,8 @@ from store.api import Store
 from store.errors import NotFound, Unavailable
 from store.model import Folder, Mark, Message, OutboxItem, User, Work
 from voicemail.config import Mail
-from voicemail.policy.book import OPTIONS, parsed
-from voicemail.policy.model import MAIL_DEVICE, AfterMail, Attachment, Device, UserOptions
+from voicemail.policy.book import options_of, parsed
+from voicemail.policy.model import MAIL_DEVICE, AfterMail, Attachment, Device
 from voicemail.policy.note import Event, Note
 from voicemail.primary.agenda import STORE_REST, Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.alarm_mail import alarm_mail
@@ -88,7 +88,7 @@ class Postman:
         secure = message.envelope.secure  # a secure one never leaves the store
         attached = look.form is not Attachment.NONE and not secure
         audio = await self._audio(message) if attached else None
-        options = await self._options(user)
+        options = await options_of(self._store, user.id)
         async with self._writing:  # 5 minutes of audio take a while, and some memory
             mail = await asyncio.to_thread(
                 notification, user, message, audio, self._settings, item, zone, look
@@ -146,11 +146,6 @@ class Postman:
         setting = await self._store.settings.get(Device.KIND, MAIL_DEVICE, user.id)
         device = parsed(Device, setting) if setting else None
         return device is None or device.enabled
-
-    async def _options(self, user: User) -> UserOptions:
-        """Raises Unavailable."""
-        setting = await self._store.settings.get(UserOptions.KIND, OPTIONS, user.id)
-        return (setting and parsed(UserOptions, setting)) or UserOptions()
 
     async def _audio(self, message: Message) -> bytes:
         """Empty when there is none: the mail will say so."""

@@ -8,7 +8,7 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from store.api import Store
-from voicemail.policy.book import OPTIONS, parsed
+from voicemail.policy.book import options_of, parsed
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.model import Device, Holidays, Policy, Schedule, UserOptions
 from voicemail.primary.devices import Profile, devices_of
@@ -34,8 +34,7 @@ class Profiles:
             return None
         settings = await self._store.settings.all(Device.KIND, user_id)
         devices = {each.name: read for each in settings if (read := parsed(Device, each))}
-        found = await self._store.settings.get(UserOptions.KIND, OPTIONS, user_id)
-        options = (found and parsed(UserOptions, found)) or UserOptions()
+        options = await options_of(self._store, user_id)
         if any(device.schedule for device in devices.values()):
             await self._refresh()
         zone = zone_of(options, self._zone)
