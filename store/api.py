@@ -167,6 +167,9 @@ class Outbox(Protocol):
     async def listed(self, limit: int = 1000) -> Sequence[Waiting]:
         """Work that is not done, oldest first, postponed or not."""
 
+    async def message_of(self, item_id: UUID) -> UUID | None:
+        """The message that a piece of work, done or not, is about; None for no such work."""
+
     async def drop(self, item_id: UUID, result: str) -> bool:
         """An administrator gives it up; needs no epoch. False when it was done already, or never there."""
 

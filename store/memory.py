@@ -165,6 +165,11 @@ class MemoryOutbox:
         tries = [(item, self._tries(item)) for item in self._open()[:limit]]
         return [Waiting(item, known.until, known.why) for item, known in tries]
 
+    async def message_of(self, item_id: UUID) -> UUID | None:
+        self._state.check()
+        item = self._state.outbox.get(item_id)
+        return item.message_id if item else None
+
     async def drop(self, item_id: UUID, result: str) -> bool:
         self._state.check()
         if item_id in self._state.done or item_id not in self._state.outbox:

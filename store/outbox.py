@@ -33,6 +33,7 @@ LISTED = """
 select id, kind, mailbox_id, message_id, created, attempts, payload::text,
        case when not_before > '-infinity' then not_before end, why
   from public.outbox_due where kind = any(%s) order by created, id limit %s"""
+MESSAGE_OF = "select message_id from public.outbox where id = %s"
 DROP = "select public.drop_work(%s, %s, %s::smallint, %s)"
 HURRY = """
 with hurried as (
@@ -88,6 +89,10 @@ class PostgresOutbox:
     async def listed(self, limit: int = 1000) -> Sequence[Waiting]:
         rows = await self._connections.query(LISTED, (KINDS, limit))
         return [Waiting(OutboxItem(row[0], Work(row[1]), *row[2:7]), row[7], row[8]) for row in rows]
+
+    async def message_of(self, item_id: UUID) -> UUID | None:
+        rows = await self._connections.query(MESSAGE_OF, (item_id,))
+        return rows[0][0] if rows else None
 
     async def drop(self, item_id: UUID, result: str) -> bool:
         values = (uuid7(), item_id, self._node, clean(result))

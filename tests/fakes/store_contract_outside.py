@@ -64,6 +64,15 @@ async def test_what_is_dropped_is_done(store: Store) -> None:
     assert await store.outbox.listed() == []
 
 
+async def test_what_work_is_about_is_known_also_when_it_is_done(store: Store) -> None:
+    about = NewWork(uuid7(), Work.POST, OUTGOING, uuid7(), "{}")
+    await store.outbox.add([about])
+    assert await store.outbox.message_of(about.id) == about.message_id
+    await store.outbox.drop(about.id, "dropped by hand")
+    assert await store.outbox.message_of(about.id) == about.message_id
+    assert await store.outbox.message_of(uuid7()) is None
+
+
 @pytest.mark.parametrize("device", [False, True])
 @pytest.mark.parametrize("mail", ["", "ann@example.org"])
 async def test_new_messages_are_announced_to_who_has_an_address_or_a_device(

@@ -25,7 +25,6 @@ from voicemail.vpim.model import Action, Report
 log = structlog.get_logger()
 
 MOST_WHY = 200
-MOST_WORK = 10_000
 NOT_DELIVERED = (Action.FAILED, Action.PROCESSED_ERROR)
 REASONS = {"5.1.1": GONE, "5.1.10": GONE, "5.2.1": GONE, "4.2.2": FULL, "5.2.2": FULL}
 """Enhanced status codes that have words of their own on the telephone."""
@@ -51,9 +50,7 @@ async def about(store: Store, report: Report, domains: Sequence[str], author: Us
 
 async def _message(store: Store, known: UUID) -> Message | None:
     """Of OUTGOING, by its own id or by that of the work of sending it."""
-    waiting = await store.outbox.listed(MOST_WORK)
-    work = next((each.item.message_id for each in waiting if each.item.id == known), None)
-    message = await store.messages.get(work or known)
+    message = await store.messages.get(await store.outbox.message_of(known) or known)
     return message if message and message.mailbox_id == OUTGOING else None
 
 

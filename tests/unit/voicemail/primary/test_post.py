@@ -416,7 +416,7 @@ class NoLamps:
         return []
 
     async def perform(self, job: Job, permit: Permit) -> Outcome:
-        raise NotImplementedError
+        raise AssertionError(f"there are no lamps here: {job}")
 
 
 class Primary:
