@@ -15,7 +15,7 @@ from sip import wav
 from store.ids import uuid7
 from store.model import Folder, Mark, NewMessage, OutboxItem, Setting, User, Work
 from tests.fakes.primary import eventually, quiet
-from tests.unit.voicemail.primary.test_runner import Primary
+from tests.fakes.primary_process import Primary
 from voicemail.call_orders import Ended, Order, Report
 from voicemail.config import Mail
 from voicemail.policy.book import OPTIONS

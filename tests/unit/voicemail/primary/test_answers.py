@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from tests.fakes.primary import eventually, quiet
-from tests.unit.voicemail.primary.test_runner import ANNA, BEN, OTHER, OWN, PBX, Primary
+from tests.fakes.primary_process import ANNA, BEN, OTHER, OWN, PBX, Primary
 from voicemail.errors import VoicemailError
 from voicemail.primary.answers import Answers
 
