@@ -14,7 +14,7 @@ from store.api import Store
 from store.model import OUTGOING, Deposit, MessageKind, NewMessage, NewWork, Work, copy_id
 from voicemail.policy.book import parsed
 from voicemail.policy.elsewhere import barred, location_of
-from voicemail.policy.model import Location
+from voicemail.policy.locations import Location
 
 log = structlog.get_logger()
 

@@ -12,7 +12,7 @@ from store.errors import StoreError
 from store.ids import uuid7
 from store.model import User
 from voicemail.policy.book import parsed
-from voicemail.policy.model import Device, DeviceKind
+from voicemail.policy.devices import Device, DeviceKind
 from voicemail.policy.note import Event, Note
 
 log = structlog.get_logger()

@@ -33,7 +33,7 @@ from tests.bench import processes
 from tests.bench.sound import noise
 from tests.fakes.postfix import Pace, Postfix, running_postfix
 from voicemail import departures
-from voicemail.policy.model import Location, Tls
+from voicemail.policy.locations import Location, Tls
 from voicemail.tour.local import LocalCluster, Plan
 
 HERE, FAR = "example.com", "far.example"

@@ -18,7 +18,8 @@ from voicemail.access.smtp import receiver
 from voicemail.config import Config, parse
 from voicemail.intake.making import mail_spool
 from voicemail.intake.parsers import Reader
-from voicemail.policy.model import Location, Members
+from voicemail.policy.locations import Location
+from voicemail.policy.model import Members
 
 ANNA = User(UUID(int=1), "1001", name="Anna", mail="anna@example.com")
 BEN = User(UUID(int=2), "1002", name="Ben")

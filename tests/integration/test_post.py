@@ -30,7 +30,7 @@ from voicemail import departures, receipts
 from voicemail.config import Mail
 from voicemail.conversation.send_message import send_message
 from voicemail.delivery import Delivery, Rules
-from voicemail.policy.model import Location
+from voicemail.policy.locations import Location
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.clock import SystemClock
 from voicemail.primary.lamps import Senders

@@ -30,8 +30,8 @@ from tests.fakes.smtp import MailServer
 from tests.integration.test_webhook import says, serving
 from voicemail import control
 from voicemail.config import load
+from voicemail.policy.devices import Attachment, Device, DeviceKind, MailFormat
 from voicemail.policy.house import ALTERNATE
-from voicemail.policy.model import Attachment, Device, DeviceKind, MailFormat
 from voicemail.primary.answers import socket_of
 from voicemail.primary.service import REQUEST_PORT, request_address
 from voicemail.secrets import Membership, NodeFiles, member_of

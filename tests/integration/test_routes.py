@@ -17,7 +17,7 @@ from aiosmtplib import SMTPRecipientRefused
 
 from voicemail.config import Mail, parse
 from voicemail.errors import ConfigError
-from voicemail.policy.model import Tls
+from voicemail.policy.locations import Tls
 from voicemail.primary.routes import Dns, Route, places, smart_host
 
 

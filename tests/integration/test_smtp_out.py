@@ -16,7 +16,7 @@ from tests.fakes.plain_smtp import PlainServer
 from tests.fakes.smtp import MailServer
 from voicemail.cluster.certificates import make_authority, make_key, make_request, sign
 from voicemail.policy.elsewhere import host_and_port
-from voicemail.policy.model import Tls
+from voicemail.policy.locations import Tls
 from voicemail.primary import smtp_out
 from voicemail.primary.agenda import Verdict
 from voicemail.primary.routes import Place, Route, places

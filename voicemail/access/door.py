@@ -12,7 +12,7 @@ import structlog
 from voicemail import pins
 from voicemail.intake.letter import Trust
 from voicemail.policy.elsewhere import domain_of
-from voicemail.policy.model import Location
+from voicemail.policy.locations import Location
 
 log = structlog.get_logger()
 

@@ -11,8 +11,9 @@ from store.model import Setting, User
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, with_store
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
+from voicemail.policy.devices import Device, DeviceKind
 from voicemail.policy.house import House, look
-from voicemail.policy.model import ClassOfService, Device, DeviceKind, RestrictionTable
+from voicemail.policy.model import ClassOfService, RestrictionTable
 from voicemail.policy.note import Event, Note
 from voicemail.policy.numbers import allowed
 from voicemail.policy.references import mistakes

@@ -16,19 +16,18 @@ from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, wi
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
 from voicemail.greetings import NAME
+from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.elsewhere import is_address
 from voicemail.policy.house import House, look
+from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
     Aging,
     CallHandler,
     ClassOfService,
-    Contact,
     Holidays,
-    Location,
     Members,
     PinRules,
-    Policy,
     RestrictionTable,
     RoutingRule,
     Schedule,

@@ -8,6 +8,7 @@ from store.model import Message, User, setting_id
 from voicemail.conversation.addressee import NAME, Addressee, class_of
 from voicemail.conversation.desk import Desk, reach
 from voicemail.names import begins
+from voicemail.policy.base import Policy
 from voicemail.policy.elsewhere import (
     answerable,
     contact_with,
@@ -16,7 +17,7 @@ from voicemail.policy.elsewhere import (
     mailbox_of,
     number_of,
 )
-from voicemail.policy.model import Contact, Location, Policy
+from voicemail.policy.locations import Contact, Location
 
 
 async def elsewhere_by_number(desk: Desk, user: User, number: str) -> Addressee | tuple[Sound, ...]:

@@ -14,7 +14,8 @@ from store.errors import StoreError
 from store.model import ALTERNATE_EXTENSION, User
 from voicemail.intake.decide import Claim, fits
 from voicemail.policy.book import parsed
-from voicemail.policy.model import Location, Members
+from voicemail.policy.locations import Location
+from voicemail.policy.model import Members
 from voicemail.recipients import LIST, UNDELIVERABLE
 from voicemail.secrets import write_private
 from voicemail.vpim.addresses import Kind, is_nobody, read_local

@@ -9,7 +9,7 @@ from voicemail.greetings import NAME
 from voicemail.intake.decide import number_of
 from voicemail.policy.book import parsed
 from voicemail.policy.elsewhere import location_of
-from voicemail.policy.model import Contact, Location
+from voicemail.policy.locations import Contact, Location
 from voicemail.vpim.model import VoiceMail
 
 log = structlog.get_logger()

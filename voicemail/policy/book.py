@@ -16,8 +16,10 @@ from pydantic import ValidationError
 from store.api import Store
 from store.errors import StoreError, Unavailable
 from store.model import Setting
+from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.model import Contact, Policy, UserOptions
+from voicemail.policy.locations import Contact
+from voicemail.policy.model import UserOptions
 
 log = structlog.get_logger()
 P = TypeVar("P", bound=Policy)

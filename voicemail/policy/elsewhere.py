@@ -6,7 +6,7 @@ or blindly: the location's dial id, then the mailbox (functions.md section 6.2).
 import re
 from collections.abc import Mapping
 
-from voicemail.policy.model import Contact, Location
+from voicemail.policy.locations import Contact, Location
 
 MAIL_PORT = 25
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")

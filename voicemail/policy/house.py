@@ -8,9 +8,12 @@ from uuid import UUID
 
 from store.api import Store
 from store.model import User
+from voicemail.policy.base import Policy
 from voicemail.policy.book import OPTIONS, parsed
 from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.model import KINDS, Device, Policy, UserOptions
+from voicemail.policy.devices import Device
+from voicemail.policy.kinds import KINDS
+from voicemail.policy.model import UserOptions
 
 P = TypeVar("P", bound=Policy)
 ALTERNATE = "alternate_extension"

@@ -9,18 +9,9 @@ from enum import StrEnum
 from typing import ClassVar
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-MEGABYTE = 1_000_000
-DAY = 24 * 60
-
-
-class Policy(BaseModel):
-    """Base of all. `KIND` names its settings in the store."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-    KIND: ClassVar[str] = ""
-
+from voicemail.policy.base import DAY, MEGABYTE, Policy
 
 # ------------------------------------------------------------------------------- where a call can go
 
@@ -336,85 +327,6 @@ class PrivateList(Members):
     KIND: ClassVar[str] = "private_list"
 
 
-class DeviceKind(StrEnum):
-    MAIL = "mail"
-    MISSED = "missed-call"
-    """A mail for each caller who leaves no message."""
-    SUMMARY = "summary"
-    """A mail each day: what is new in the mailbox."""
-    PHONE = "phone"
-    WEBHOOK = "webhook"
-
-
-class Events(StrEnum):
-    """Of which messages a device tells (functions.md section 5)."""
-
-    ALL = "all"
-    """Receipts and reports too."""
-    VOICE = "voice"
-    URGENT = "urgent"
-    """Urgent voice messages."""
-    NONE = "none"
-    """Of those only that another device could not tell."""
-
-
-class MailFormat(StrEnum):
-    TEXT = "text"
-    HTML = "html"
-    """With the text beside it, for readers that show no HTML."""
-
-
-class Attachment(StrEnum):
-    """In which form a mail carries the recording."""
-
-    NONE = "none"
-    WAV = "wav"
-    MP3 = "mp3"
-    OPUS = "opus"
-
-
-MAIL_DEVICE = "mail"
-"""Name of the device that a user's own mail address is."""
-WEEK = 7 * DAY
-
-
-class Device(Policy):
-    """Where a user is told of messages; owner is the user."""
-
-    KIND: ClassVar[str] = "device"
-    kind: DeviceKind
-    enabled: bool = False
-    address: str = ""
-    """Mail address ("" is the user's own), number, or http(s) address."""
-    events: Events = Events.ALL
-    from_senders: tuple[str, ...] = ()
-    """Patterns of numbers and mail addresses (`*`, `?`); () for everybody."""
-    schedule: str = ""
-    """When it may be told; "" for always. What comes at other times waits."""
-    delay_minutes: int = Field(0, ge=0, le=WEEK)
-    """Told so long after the message came, if it is new then."""
-    repeat_minutes: int = Field(0, ge=0, le=WEEK)
-    """Told again every so many minutes until the message is heard; 0 for once."""
-    most_repeats: int = Field(3, ge=0, le=50)
-    busy_retries: int = Field(3, ge=0, le=20)
-    no_answer_retries: int = Field(2, ge=0, le=20)
-    failure_retries: int = Field(2, ge=0, le=20)
-    """Of mails and webhooks: only where there is a next device; else they are tried for five days."""
-    retry_minutes: int = Field(5, ge=1, le=DAY)
-    """Between two calls to a telephone."""
-    on_failure: str = ""
-    """The device that is told when this one cannot be."""
-    format: MailFormat = MailFormat.TEXT
-    attachment: Attachment | None = None
-    """None: a WAV file where the user has recordings attached."""
-    template: str = ""
-    """Name of the template; "" is the kind's own."""
-    at: time = time(7)
-    """Of a summary: when, in the user's time zone."""
-    secret: str = Field("", repr=False)
-    """With which a webhook is signed."""
-
-
 class Aging(Policy):
     """Days until a message goes on to the next folder; 0 never. One setting, "default"."""
 
@@ -429,67 +341,3 @@ class Undeliverable(Policy):
 
     KIND: ClassVar[str] = "undeliverable"
     members: tuple[str, ...] = ()
-
-
-# --------------------------------------------------------------------------------------- other systems
-
-
-class Tls(StrEnum):
-    """How mails to a host are protected."""
-
-    NONE = "none"
-    OPPORTUNISTIC = "opportunistic"
-    """STARTTLS where it is offered, whatever the certificate."""
-    ENCRYPT = "encrypt"
-    """STARTTLS or nothing; any certificate."""
-    VERIFY = "verify"
-    """STARTTLS or nothing, with a certificate for the host by an authority of this machine."""
-
-
-class Location(Policy):
-    """Another voice-mail system, reached by VPIM (functions.md section 6.2)."""
-
-    KIND: ClassVar[str] = "location"
-    domain: str
-    """Of its addresses, and of the mails that come from there."""
-    dial_id: str = ""
-    """Users address mailbox 2722 there as dial_id + 2722, known or not (blind addressing); "" for only its
-    contacts."""
-    prefixes: tuple[str, ...] = ()
-    """With what a mailbox there may begin; () for anything."""
-    host: str = ""
-    """Where mails for it go, "host" or "host:port"; "" is [mail]'s way."""
-    tls: Tls = Tls.OPPORTUNISTIC
-    networks: tuple[str, ...] = ()
-    """From where mails of its domain are taken; () for wherever [smtp] takes mails from."""
-    codec: str = "g726"
-    """One of voicemail.vpim.model.Codec."""
-    spoken_name: bool = True
-    """The sender's recorded name goes with each message."""
-    vcard: bool = False
-    receipts: bool = True
-    """Receipts are asked for and given."""
-    secure: bool = False
-    """Secure messages may go there."""
-    make_contacts: bool = False
-    """Of senders who are not known yet."""
-    update_contacts: bool = False
-
-
-class Contact(Policy):
-    """A mailbox on another system that users address by name or number: the setting's name is its
-    address. Its recorded name is the greeting "name" of the setting's id."""
-
-    KIND: ClassVar[str] = "contact"
-    location: str
-    display_name: str = ""
-    extension: str = ""
-    """A number of our own by which users address it; "" for none."""
-    listed: bool = True
-
-
-KINDS: tuple[type[Policy], ...] = (
-    Schedule, Holidays, GreetingSwitch, CallHandler, RoutingRule, RestrictionTable, PinRules, ClassOfService,
-    UserOptions, Members, PrivateList, Device, Aging, Undeliverable, Location, Contact,
-)  # fmt: skip
-"""All that are settings of their own."""

@@ -8,8 +8,9 @@ from typing import Any
 from store.ids import uuid7
 from store.model import User
 from voicemail.errors import VoicemailError
+from voicemail.policy.base import Policy
 from voicemail.policy.house import House
-from voicemail.policy.model import CALLER_KEYS, ClassOfService, Policy, RestrictionTable, UserOptions
+from voicemail.policy.model import CALLER_KEYS, ClassOfService, RestrictionTable, UserOptions
 from voicemail.policy.numbers import allowed
 from voicemail.policy.references import mistakes, taken
 from voicemail.policy.text import NOTHING, changed, keys, read, shown, written

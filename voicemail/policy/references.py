@@ -7,23 +7,21 @@ from ipaddress import ip_network
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from voicemail.policy.base import Policy
+from voicemail.policy.devices import Device, DeviceKind
 from voicemail.policy.elsewhere import domain_of, host_and_port, is_domain, location_of
 from voicemail.policy.house import House
+from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
     Action,
     Aging,
     CallHandler,
     ClassOfService,
-    Contact,
-    Device,
-    DeviceKind,
     Go,
     GreetingSwitch,
     Holidays,
-    Location,
     Members,
     PinRules,
-    Policy,
     Quota,
     RestrictionTable,
     RoutingRule,

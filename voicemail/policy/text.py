@@ -13,7 +13,8 @@ from typing import Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 
 from voicemail.errors import VoicemailError
-from voicemail.policy.model import Action, Block, Go, Policy, Restriction
+from voicemail.policy.base import Policy
+from voicemail.policy.model import Action, Block, Go, Restriction
 
 P = TypeVar("P", bound=Policy)
 DAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

@@ -20,7 +20,7 @@ from store.api import Store
 from store.errors import NotFound, NotYet
 from store.model import Folder, Message, NewWork, OutboxItem, Work
 from voicemail.call_orders import Ended, Order, Report
-from voicemail.policy.model import Attachment, Device, DeviceKind, MailFormat
+from voicemail.policy.devices import Attachment, Device, DeviceKind, MailFormat
 from voicemail.policy.note import Event, Failure, Note, of_message
 from voicemail.primary import devices, webhook
 from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict

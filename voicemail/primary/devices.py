@@ -13,15 +13,8 @@ from fnmatch import fnmatchcase
 from uuid import UUID, uuid5
 
 from store.model import Message, MessageKind, NewWork, User
-from voicemail.policy.model import (
-    MAIL_DEVICE,
-    Device,
-    DeviceKind,
-    Events,
-    Holidays,
-    Schedule,
-    UserOptions,
-)
+from voicemail.policy.devices import MAIL_DEVICE, Device, DeviceKind, Events
+from voicemail.policy.model import Holidays, Schedule, UserOptions
 from voicemail.policy.note import Event, Failure, Note
 from voicemail.policy.numbers import matches, normalised
 from voicemail.policy.schedule import next_active

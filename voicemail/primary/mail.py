@@ -14,7 +14,7 @@ from typing import Any
 from sip.errors import BadSound
 from store.model import Message, MessageKind, OutboxItem, User
 from voicemail.config import Mail
-from voicemail.policy.model import Attachment
+from voicemail.policy.devices import Attachment
 from voicemail.primary.sound import Carried, carried
 from voicemail.primary.templates import Page, Templates
 from voicemail.vpim.headers import LONGEST_NAME as LONGEST_NAME

@@ -6,7 +6,7 @@ from uuid import UUID
 from sip import wav
 from store.model import Message, Part, User
 from voicemail.policy.elsewhere import NOBODY, is_address
-from voicemail.policy.model import Location
+from voicemail.policy.locations import Location
 from voicemail.recipients import is_remote, list_of
 from voicemail.vpim.model import Person, Speech, VoiceMail
 

@@ -26,7 +26,7 @@ from voicemail.config import Mail
 from voicemail.errors import VoicemailError
 from voicemail.greetings import NAME
 from voicemail.policy.elsewhere import answerable, barred, domain_of, host_and_port, location_of
-from voicemail.policy.model import Location, Tls
+from voicemail.policy.locations import Location, Tls
 from voicemail.postroom import FULL, GONE, HELD, LATE, planned
 from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.backoff import PATIENCE

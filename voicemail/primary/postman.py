@@ -15,7 +15,8 @@ from store.errors import NotFound, Unavailable
 from store.model import Folder, Mark, Message, OutboxItem, User, Work
 from voicemail.config import Mail
 from voicemail.policy.book import options_of, parsed
-from voicemail.policy.model import MAIL_DEVICE, AfterMail, Attachment, Device
+from voicemail.policy.devices import MAIL_DEVICE, Attachment, Device
+from voicemail.policy.model import AfterMail
 from voicemail.policy.note import Event, Note
 from voicemail.primary.agenda import STORE_REST, Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.alarm_mail import alarm_mail

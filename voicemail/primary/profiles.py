@@ -8,9 +8,11 @@ from uuid import UUID
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from store.api import Store
+from voicemail.policy.base import Policy
 from voicemail.policy.book import options_of, parsed
 from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.model import Device, Holidays, Policy, Schedule, UserOptions
+from voicemail.policy.devices import Device
+from voicemail.policy.model import Holidays, Schedule, UserOptions
 from voicemail.primary.devices import Profile, devices_of
 
 P = TypeVar("P", bound=Policy)

@@ -19,7 +19,7 @@ from aiosmtplib import SMTPRecipientRefused
 
 from voicemail.config import Mail
 from voicemail.policy.elsewhere import MAIL_PORT, is_domain
-from voicemail.policy.model import Tls
+from voicemail.policy.locations import Tls
 
 LOOK_UP = 10.0
 """Seconds."""

@@ -18,7 +18,7 @@ from pathlib import Path
 import aiosmtplib
 
 from voicemail.config import Mail
-from voicemail.policy.model import Tls
+from voicemail.policy.locations import Tls
 from voicemail.primary.agenda import Outcome, Verdict
 from voicemail.primary.lease import Permit
 from voicemail.primary.routes import Dns, Names, Place, Route, places, smart_host

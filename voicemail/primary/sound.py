@@ -9,7 +9,7 @@ import numpy as np
 
 from sip import wav
 from sip.errors import BadSound
-from voicemail.policy.model import Attachment
+from voicemail.policy.devices import Attachment
 
 RATE = 16_000
 """Of MP3: players exist that do not play its lower rates."""

@@ -13,7 +13,7 @@ import structlog
 from store.api import Store
 from store.errors import StoreError
 from store.model import Folder
-from voicemail.policy.model import Device, DeviceKind
+from voicemail.policy.devices import Device, DeviceKind
 from voicemail.primary.clock import Clock
 from voicemail.primary.devices import day_summary, summary_due
 from voicemail.primary.lease import NotPrimary, Permit

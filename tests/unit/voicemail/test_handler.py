@@ -14,13 +14,13 @@ from sip.invite import Invite, Redirection
 from store.model import setting_id
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step, at_every_moment
 from tests.fakes.desk import ANNA, BEN, PILOT, PIN, House, house
+from voicemail.policy.base import Policy
 from voicemail.policy.model import (
     Action,
     CallHandler,
     Go,
     GreetingSwitch,
     Members,
-    Policy,
     RoutingRule,
     Source,
     Table,

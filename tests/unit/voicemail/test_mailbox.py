@@ -15,6 +15,7 @@ from store.notes import envelope_of
 from store.spool import SpoolEntry
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step, at_every_moment
 from tests.fakes.desk import ANNA, BEN, PILOT, PIN, House, house
+from voicemail.policy.base import Policy
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.model import (
     Action,
@@ -23,7 +24,6 @@ from voicemail.policy.model import (
     GreetingKind,
     GreetingSwitch,
     Holidays,
-    Policy,
     Quota,
     Schedule,
     Source,

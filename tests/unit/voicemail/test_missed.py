@@ -10,7 +10,7 @@ from sip.invite import Invite, Reason, Redirection
 from store.model import OutboxItem, Setting, Work
 from tests.fakes.call import Barges, ScriptedCall, Speaks, Step
 from tests.fakes.desk import ANNA, PILOT, PIN, House, house
-from voicemail.policy.model import Device, DeviceKind
+from voicemail.policy.devices import Device, DeviceKind
 from voicemail.policy.note import Event, Note
 
 FORWARDED = Invite("call-1", PILOT, "+4930555", "Eve", (Redirection("1001", Reason.NO_REPLY),))

@@ -12,7 +12,8 @@ from store.notes import noted
 from store.spool import SpoolEntry
 from tests.fakes.call import START
 from tests.fakes.desk import ANNA, BEN, House, house
-from voicemail.policy.model import ClassOfService, Members, Policy, Quota, Undeliverable
+from voicemail.policy.base import Policy
+from voicemail.policy.model import ClassOfService, Members, Quota, Undeliverable
 
 FROM_ANNA = Envelope(sender=ANNA.id)
 SPOKEN = wav.file_ulaw(b"\x42" * 2 * wav.RATE)

@@ -8,7 +8,8 @@ import pytest
 
 from store.model import Envelope, Folder, Mark, Message, MessageKind, Remote, Setting, Work
 from tests.fakes.desk import ANNA, BEN, House, house
-from voicemail.policy.model import Location, UserOptions
+from voicemail.policy.locations import Location
+from voicemail.policy.model import UserOptions
 from voicemail.receipts import before_mark
 
 

@@ -10,7 +10,7 @@ from store.model import User
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.menu import Menu, choose
 from voicemail.conversation.setup.transfer import number_allowed
-from voicemail.policy.model import MAIL_DEVICE, Device, DeviceKind
+from voicemail.policy.devices import MAIL_DEVICE, Device, DeviceKind
 
 log = structlog.get_logger()
 

@@ -14,7 +14,7 @@ from voicemail.access.door import (
     within,
 )
 from voicemail.intake.letter import Trust
-from voicemail.policy.model import Location
+from voicemail.policy.locations import Location
 
 BERLIN = Location(domain="Berlin.example.org", networks=("192.0.2.0/28", "2001:db8::/64"))
 

@@ -8,7 +8,8 @@ from store.ids import uuid7
 from store.memory import MemoryStore
 from store.model import User, Work
 from tests.fakes.cli import CommandLine
-from voicemail.policy.model import KINDS, Device
+from voicemail.policy.devices import Device
+from voicemail.policy.kinds import KINDS
 from voicemail.policy.note import Event, Note
 from voicemail.policy.text import changed, keys, shown
 

@@ -30,8 +30,10 @@ from voicemail.conversation.forward import forward
 from voicemail.conversation.header import header, properties
 from voicemail.conversation.reply import reply
 from voicemail.conversation.send_message import send_message
+from voicemail.policy.base import Policy
 from voicemail.policy.elsewhere import dialled
-from voicemail.policy.model import ClassOfService, Contact, Location, Members, Policy, UserOptions
+from voicemail.policy.locations import Contact, Location
+from voicemail.policy.model import ClassOfService, Members, UserOptions
 
 FAR = Location(domain="vm2.example", dial_id="82", prefixes=("27", "3"))
 EVA = "2722@vm2.example"

@@ -14,15 +14,8 @@ from tests.fakes.desk import ANNA, BEN, House, house
 from voicemail.conversation.forward import forward
 from voicemail.conversation.reply import reply
 from voicemail.conversation.send_message import send_message
-from voicemail.policy.model import (
-    ClassOfService,
-    Members,
-    Policy,
-    PrivateList,
-    Quota,
-    Unsent,
-    UserOptions,
-)
+from voicemail.policy.base import Policy
+from voicemail.policy.model import ClassOfService, Members, PrivateList, Quota, Unsent, UserOptions
 
 CARL = replace(ANNA, id=uuid7(), extension="1003", name="Carl Benson")
 BERT = replace(BEN, name="Bert Benson")

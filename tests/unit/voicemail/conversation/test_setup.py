@@ -17,9 +17,8 @@ from voicemail.conversation import setup
 from voicemail.conversation.desk import Desk
 from voicemail.conversation.enrolment import enrol
 from voicemail.conversation.setup.greetings import current, end_of_day
+from voicemail.policy.devices import Device, DeviceKind
 from voicemail.policy.model import (
-    Device,
-    DeviceKind,
     GreetingKind,
     GreetingSwitch,
     MenuStyle,

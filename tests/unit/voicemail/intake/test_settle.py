@@ -32,7 +32,8 @@ from voicemail.intake.letter import Letter, Recipient, Trust
 from voicemail.intake.quarantine import unwrapped, wrapped
 from voicemail.intake.settle import Settings, Settling
 from voicemail.intake.wire import Outcome
-from voicemail.policy.model import ClassOfService, Contact, Location, Members, Undeliverable
+from voicemail.policy.locations import Contact, Location
+from voicemail.policy.model import ClassOfService, Members, Undeliverable
 from voicemail.vpim import read as vpim
 from voicemail.vpim.model import Action, Person, Report, Speech, Unreadable, VoiceMail
 from voicemail.vpim.reports import dsn, mdn

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from voicemail.errors import VoicemailError
+from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
+from voicemail.policy.kinds import KINDS
 from voicemail.policy.model import (
-    KINDS,
     Action,
     CallHandler,
     ClassOfService,
@@ -16,7 +17,6 @@ from voicemail.policy.model import (
     GreetingSwitch,
     Holidays,
     Members,
-    Policy,
     RestrictionTable,
     RoutingRule,
     Schedule,

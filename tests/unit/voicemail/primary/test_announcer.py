@@ -19,16 +19,8 @@ from tests.fakes.primary_process import Primary
 from voicemail.call_orders import Ended, Order, Report
 from voicemail.config import Mail
 from voicemail.policy.book import OPTIONS
-from voicemail.policy.model import (
-    AfterMail,
-    Attachment,
-    Device,
-    DeviceKind,
-    Events,
-    MailFormat,
-    Schedule,
-    UserOptions,
-)
+from voicemail.policy.devices import Attachment, Device, DeviceKind, Events, MailFormat
+from voicemail.policy.model import AfterMail, Schedule, UserOptions
 from voicemail.policy.note import Event, Note
 from voicemail.primary.agenda import Agenda, Outcome, Verdict
 from voicemail.primary.announcer import Announcer

@@ -9,16 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from store.model import Envelope, Folder, Message, MessageKind, NewWork, Remote, User, Work
-from voicemail.policy.model import (
-    Attachment,
-    Block,
-    Device,
-    DeviceKind,
-    Events,
-    Holidays,
-    MailFormat,
-    Schedule,
-)
+from voicemail.policy.devices import Attachment, Device, DeviceKind, Events, MailFormat
+from voicemail.policy.model import Block, Holidays, Schedule
 from voicemail.policy.note import Event, Failure, Note
 from voicemail.policy.schedule import next_active
 from voicemail.primary.devices import (

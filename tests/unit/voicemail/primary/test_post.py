@@ -33,7 +33,8 @@ from tests.fakes.vpim_payloads import PAYLOADS
 from tests.fakes.vpim_validator import violations
 from voicemail import departures
 from voicemail.config import Mail
-from voicemail.policy.model import Location, Tls, Undeliverable
+from voicemail.policy.locations import Location, Tls
+from voicemail.policy.model import Undeliverable
 from voicemail.primary.agenda import Agenda, Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.backoff import PATIENCE
 from voicemail.primary.handler import LaneSettings

@@ -10,7 +10,7 @@ from store.ids import uuid7
 from store.memory import MemoryStore
 from store.model import Envelope, NewMessage, Setting, User, Work
 from voicemail.config import Mail
-from voicemail.policy.model import MAIL_DEVICE, Device, DeviceKind
+from voicemail.policy.devices import MAIL_DEVICE, Device, DeviceKind
 from voicemail.primary.agenda import Job
 from voicemail.primary.lease import Permit
 from voicemail.primary.postman import Postman

@@ -28,7 +28,7 @@ from tests.unit.voicemail.primary.test_mail import (
     SYLLABLE,
     ZONE,
 )
-from voicemail.policy.model import Attachment
+from voicemail.policy.devices import Attachment
 from voicemail.primary.mail import Look, missed_call, notification, summary, trial
 from voicemail.primary.sound import carried
 from voicemail.primary.templates import SHIPPED, Templates

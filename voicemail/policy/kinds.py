@@ -1,0 +1,25 @@
+"""All policies that are settings of their own."""
+
+from voicemail.policy.base import Policy
+from voicemail.policy.devices import Device
+from voicemail.policy.locations import Contact, Location
+from voicemail.policy.model import (
+    Aging,
+    CallHandler,
+    ClassOfService,
+    GreetingSwitch,
+    Holidays,
+    Members,
+    PinRules,
+    PrivateList,
+    RestrictionTable,
+    RoutingRule,
+    Schedule,
+    Undeliverable,
+    UserOptions,
+)
+
+KINDS: tuple[type[Policy], ...] = (
+    Schedule, Holidays, GreetingSwitch, CallHandler, RoutingRule, RestrictionTable, PinRules, ClassOfService,
+    UserOptions, Members, PrivateList, Device, Aging, Undeliverable, Location, Contact,
+)  # fmt: skip
