@@ -57,7 +57,8 @@ class CommandLine:
 @contextmanager
 def _own_logging() -> Iterator[None]:
     """What a command sets up for its process must not reach the next test."""
+    before = structlog.get_config()
     try:
         yield
     finally:
-        structlog.reset_defaults()
+        structlog.configure(**before)

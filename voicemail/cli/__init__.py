@@ -1,8 +1,11 @@
 """The administrator's commands: `voicemail …`. Tables for people, `--json` for scripts."""
 
 import sys
+from collections.abc import Callable
+from functools import cache
 
 import structlog
+import typer
 
 from voicemail.cli.app import app
 from voicemail.errors import VoicemailError
@@ -17,7 +20,7 @@ def main() -> None:
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        app()
+        _command()()
     except VoicemailError as error:
         sys.stderr.write(f"voicemail: {error}\n")
         sys.exit(1)
@@ -28,3 +31,9 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"voicemail: {where}{error.strerror or error}\n")
         sys.exit(1)
+
+
+@cache
+def _command() -> Callable[[], object]:
+    """The command tree, made once for a process."""
+    return typer.main.get_command(app)

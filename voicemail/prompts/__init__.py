@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ class PromptBook:
 
     def __post_init__(self) -> None:
         own = _recordings(self.folder) if self.folder else {}
-        object.__setattr__(self, "_files", _recordings(SHIPPED / self.language) | own)
+        object.__setattr__(self, "_files", _shipped(self.language) | own)
 
     def find(self, name: str) -> Path | None:
         """The file of a prompt, None when there is none."""
@@ -40,6 +41,12 @@ class PromptBook:
     def names(self) -> frozenset[str]:
         """The names of all prompts that have a recording."""
         return frozenset(self._files)
+
+
+@cache
+def _shipped(language: str) -> dict[str, Path]:
+    """What is installed does not change under a running process."""
+    return _recordings(SHIPPED / language)
 
 
 def _recordings(folder: Path) -> dict[str, Path]:
