@@ -1,6 +1,7 @@
 """SIPp as the callers: a PBX forwards them to mailboxes, they hear the greeting, speak and hang up."""
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,10 @@ Content-Length: [len]
 
 v=0
 o=- 1 1 IN IP4 [local_ip]
-s=-
+s=from [rtpstream_audio_port]
 c=IN IP4 [media_ip]
 t=0 0
-m=audio [rtpstream_audio_port] RTP/AVP 0
+m=audio EAR RTP/AVP 0
 a=rtpmap:0 PCMU/8000
 a=ptime:20
 ]]></send>
@@ -74,6 +75,8 @@ class Caller:
 
     key: str
     extension: str
+    ear: int = 0
+    """The port that wants to hear the node; 0: SIPp's own. It speaks from its own in any case."""
 
 
 @dataclass(slots=True)
@@ -83,6 +86,8 @@ class Seen:
     invite: float = 0.0
     answered: float = 0.0
     bye: float = 0.0
+    ended: float = 0.0
+    """When the BYE was answered with 200."""
     refused: str = ""
 
 
@@ -100,6 +105,8 @@ class Crowd:
     rate: float
     """Calls a second while fewer than `at_once` are up."""
     address: str = "127.0.0.1"
+    more: tuple[str, ...] = ("-timeout", "300s")
+    """Of SIPp's options."""
 
     def write(self, listen: float, sound: bytes) -> None:
         """Scenario and callers, for `listen` seconds of greeting; `sound` is mu-law. SIPp does not
@@ -107,12 +114,15 @@ class Crowd:
         self.folder.mkdir(parents=True)
         (self.folder / "sound.raw").write_bytes(sound + sound[:FRAME])
         talk = len(sound) / RATE + TO_THE_END
-        values = {"LISTEN": f"{1000 * listen:.0f}", "TALK": f"{1000 * talk:.0f}", "SOUND": "sound.raw"}
+        ear = "[field2]" if any(caller.ear for caller in self.callers) else "[rtpstream_audio_port]"
+        values = {
+            "LISTEN": f"{1000 * listen:.0f}", "TALK": f"{1000 * talk:.0f}", "SOUND": "sound.raw", "EAR": ear,
+        }  # fmt: skip
         scenario = SCENARIO
         for name, value in values.items():
             scenario = scenario.replace(name, value)
         (self.folder / "scenario.xml").write_text(scenario)
-        rows = (f"{caller.extension};{caller.key};\n" for caller in self.callers)
+        rows = (f"{caller.extension};{caller.key};{caller.ear};\n" for caller in self.callers)
         (self.folder / "callers.csv").write_text("SEQUENTIAL\n" + "".join(rows))
 
     async def start(self) -> asyncio.subprocess.Process:
@@ -123,19 +133,28 @@ class Crowd:
                 "-m", str(len(self.callers)), "-l", str(self.at_once),
                 "-r", "1", "-rp", f"{1000 / self.rate:.0f}",
                 "-trace_shortmsg", "-shortmessage_file", "messages.csv", "-shortmessage_overwrite", "true",
-                "-trace_err", "-error_file", "errors", "-nostdin", "-timeout", "300s",
+                "-trace_err", "-error_file", "errors", "-nostdin", *self.more,
                 cwd=self.folder, stdin=asyncio.subprocess.DEVNULL, stdout=screen, stderr=screen,
             )  # fmt: skip
 
     def seen(self) -> dict[str, Seen]:
         """What happened, by the callers' keys."""
-        found: dict[str, Seen] = {caller.key: Seen() for caller in self.callers}
-        keys = list(found)
-        for line in (self.folder / "messages.csv").read_text(errors="replace").splitlines():
-            _, _, at, way, call_id, sequence, first = line.split("\t")[:7]
-            number = int(call_id.partition("-")[0])  # SIPp counts its calls from 1
-            _note(found[keys[number - 1]], float(at), way, sequence, first)
-        return found
+        log = (self.folder / "messages.csv").read_text(errors="replace")
+        return seen([caller.key for caller in self.callers], log.splitlines())
+
+
+def seen(keys: list[str], lines: Iterable[str]) -> dict[str, Seen]:
+    """What happened in each call, from SIPp's log of short messages; `keys` of the calls in their order.
+    A line that was cut off, as SIPp was killed, tells nothing."""
+    found = {key: Seen() for key in keys}
+    for line in lines:
+        columns = line.split("\t")
+        if len(columns) < 7:
+            continue
+        _, _, at, way, call_id, sequence, first = columns[:7]
+        number = int(call_id.partition("-")[0])  # SIPp counts its calls from 1
+        _note(found[keys[number - 1]], float(at), way, sequence, first)
+    return found
 
 
 def _note(call: Seen, at: float, way: str, sequence: str, first: str) -> None:
@@ -145,6 +164,8 @@ def _note(call: Seen, at: float, way: str, sequence: str, first: str) -> None:
         call.invite = call.invite or at
     elif way == "S" and first.startswith("BYE"):
         call.bye = call.bye or at
+    elif way == "R" and sequence.endswith("BYE") and first.startswith("SIP/2.0 200"):
+        call.ended = call.ended or at
     elif way == "R" and invite and first.startswith("SIP/2.0 200"):
         call.answered = call.answered or at
     elif way == "R" and invite and not first.startswith("SIP/2.0 1"):

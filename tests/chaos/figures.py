@@ -59,6 +59,10 @@ class Row:
     more: int = 0
     """Mails that came a second time, and those that came oftener."""
     confirmed: int = 0
+    """Calls of our own callers."""
+    sipp: int = 0
+    """Calls of SIPp that were confirmed, and those that its one edge did not answer."""
+    sipp_refused: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)
@@ -112,7 +116,7 @@ def doubled(numbers: Iterable[str], held: Sequence[Counter[str]]) -> list[str]:
 HEAD = (
     f"{'seed':>4} {'fault':<24}{'hits':<14}{'new Primary':>12}{'gap vm1':>9}{'gap vm2':>9}{'wait':>7}"
     f"{'unansw.':>8}{'refused':>8}{'callers':>8}{'lamps':>6}{'equal':>7}{'changes':>8}{'2x/3x':>7}"
-    f"{'confirmed':>10}{'lost':>5}{'2x':>4}"
+    f"{'confirmed':>10}{'SIPp':>6}{'refused':>8}{'lost':>5}{'2x':>4}"
 )
 
 
@@ -122,7 +126,7 @@ def line(row: Row) -> str:
         f"{row.seed:>4} {row.fault:<24}{row.target:<14}{moved:>12}{row.gaps[0]:>9.2f}{row.gaps[1]:>9.2f}"
         f"{row.wait:>7.2f}{row.unanswered:>8}{row.refused:>8}{row.callers:>8}{row.lamps_wrong:>6}"
         f"{row.equal:>7.2f}{row.changes:>8}{f'{row.twice}/{row.more}':>7}"
-        f"{row.confirmed:>10}{len(row.lost):>5}{len(row.doubled):>4}"
+        f"{row.confirmed:>10}{row.sipp:>6}{row.sipp_refused:>8}{len(row.lost):>5}{len(row.doubled):>4}"
         + "".join(f"\n     ! {w}" for w in row.wrong)
     )
 
@@ -131,7 +135,8 @@ def summary(rows: Sequence[Row]) -> str:
     """By fault, the worst of its runs."""
     lines = [
         f"{'fault':<24}{'runs':>5}{'new Primary':>12}{'gap':>7}{'wait':>7}{'unansw.':>8}{'lamps':>6}"
-        f"{'equal':>7}{'changes':>8}{'2x/3x':>7}{'confirmed':>10}{'lost':>5}{'2x':>4}"
+        f"{'equal':>7}{'changes':>8}{'2x/3x':>7}{'confirmed':>10}{'SIPp':>6}{'refused':>8}"
+        f"{'lost':>5}{'2x':>4}"
     ]
     for name in dict.fromkeys(row.fault for row in rows):
         of = [row for row in rows if row.fault == name]
@@ -142,9 +147,13 @@ def summary(rows: Sequence[Row]) -> str:
             f"{sum(r.unanswered for r in of):>8}{max(r.lamps_wrong for r in of):>6}"
             f"{max(r.equal for r in of):>7.2f}{max(r.changes for r in of):>8}"
             f"{f'{sum(r.twice for r in of)}/{sum(r.more for r in of)}':>7}"
-            f"{sum(r.confirmed for r in of):>10}{sum(len(r.lost) for r in of):>5}"
+            f"{sum(r.confirmed for r in of):>10}{sum(r.sipp for r in of):>6}"
+            f"{sum(r.sipp_refused for r in of):>8}{sum(len(r.lost) for r in of):>5}"
             f"{sum(len(r.doubled) for r in of):>4}"
         )
-    confirmed, gone = sum(r.confirmed for r in rows), sum(len(r.lost) for r in rows)
-    return "\n".join([*lines, f"{len(rows)} faults, {confirmed} confirmed messages, {gone} lost, "
-        f"{sum(len(r.doubled) for r in rows)} doubled"])  # fmt: skip
+    own, sipp = sum(r.confirmed for r in rows), sum(r.sipp for r in rows)
+    lines.append(
+        f"{len(rows)} faults, {own + sipp} confirmed messages ({own} of own callers, {sipp} of SIPp), "
+        f"{sum(len(r.lost) for r in rows)} lost, {sum(len(r.doubled) for r in rows)} doubled"
+    )
+    return "\n".join(lines)

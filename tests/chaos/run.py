@@ -4,10 +4,10 @@
     .venv/bin/python tests/chaos/run.py --seeds 20
     .venv/bin/python tests/chaos/run.py --faults "cut 30 s,full disk"
 
-Faults, their order, their moments and whom they hit follow from the seed. All runs under callers at both
-edges; every message is counted. It fails when a confirmed message was lost or doubled, when the nodes do
-not become equal, when a lamp is wrong 5 s after the heal, or when a
-mail came three times. Needs root, for namespaces.
+Faults, their order, their moments and whom they hit follow from the seed. All runs under callers of our own,
+who try both edges, and SIPp at each edge; every message is counted. It fails when a confirmed message was
+lost or doubled, when the nodes do not become equal, when a lamp is wrong 5 s after the heal, when a call was
+refused while only the link was touched, or when a mail came three times. Needs root, for namespaces.
 """
 
 import argparse
@@ -38,7 +38,10 @@ def options() -> argparse.Namespace:
     parser.add_argument("--faults", default="", help="these, by name, separated by commas; all when left out")
     parser.add_argument("--each", type=int, default=6, help="faults of a seed, drawn from all")
     parser.add_argument("--short", action="store_true", help=f"one seed of three faults: {', '.join(SHORT)}")
-    parser.add_argument("--rate", type=float, default=4.0, help="new callers a second")
+    parser.add_argument("--rate", type=float, default=3.0, help="new callers of our own a second")
+    parser.add_argument(
+        "--sipp", type=float, default=1.0, help="calls a second of the SIPp at each edge; 0: none"
+    )
     parser.add_argument("--workers", type=int, default=6, help="of each node, 4 calls each")
     parser.add_argument("--keep", action="store_true", help="leave logs and mails where they are")
     return parser.parse_args()
@@ -65,7 +68,8 @@ async def seed_rows(
 
     names = drawn(chosen, seed)
     clocks = any(name in CLOCK for name in names)
-    async with Trial(seed, folder, network, chosen.workers, chosen.rate, tell, clocks) as trial:
+    rates = chosen.rate, chosen.sipp
+    async with Trial(seed, folder, network, chosen.workers, *rates, tell, clocks) as trial:
         for name in names:
             network.heal()
             await trial.befall(KNOWN[name], chosen.short or draw.random() < 0.6)

@@ -17,11 +17,13 @@ from store.errors import StoreError
 from store.ids import uuid7
 from store.model import User
 from tests.acceptance import scene
+from tests.acceptance.callers import Outcome
 from tests.bench.lamps import Lamps
 from tests.chaos import changes, figures, net, nodes
 from tests.chaos.crowd import Crowd, longest_gap, longest_wait, unanswered, whys
 from tests.chaos.faults import Fault, Stage
 from tests.chaos.figures import FIVE, Row, Window
+from tests.chaos.sipp import Sipp
 from tests.fakes.sip_pool import noise
 from voicemail.errors import ClusterError
 from voicemail.sink import Sink
@@ -40,10 +42,11 @@ class Trial:
     """`async with Trial(...) as trial`, then `befall` for each fault, then `close`."""
 
     def __init__(
-        self, seed: int, folder: Path, network: net.Network, workers: int, rate: float,
+        self, seed: int, folder: Path, network: net.Network, workers: int, rate: float, sipp: float,
         tell: Callable[[str], None], clocks: bool = False,
     ) -> None:  # fmt: skip
         self.seed, self.folder, self.network, self.workers, self.rate = seed, folder, network, workers, rate
+        self.sipp_rate, self.sipps, self.sipp_calls = sipp, list[Sipp](), list[Outcome]()
         self.clocks, self.tell, self.random = clocks, tell, random.Random(seed)
         self.rows: list[Row] = []
         self.windows: list[Window] = []
@@ -81,6 +84,12 @@ class Trial:
             self.crowd = Crowd((first.where, second.where), BUSY, net.CALLERS)
             self.load = asyncio.create_task(self.crowd.stream(self.rate))
             stack.callback(self.load.cancel)
+            for node in self.cluster.nodes if self.sipp_rate else ():
+                sipp = Sipp(
+                    self.folder / f"sipp-{node.number}", node, self.cluster.plan.pilot, self.sipp_rate
+                )
+                await stack.enter_async_context(sipp.calling(BUSY, self.crowd.speech))
+                self.sipps.append(sipp)
             self._stack = stack.pop_all()
         return self
 
@@ -226,8 +235,7 @@ class Trial:
     async def close(self) -> list[Row]:
         """No more calls; count what is there, and complete the rows."""
         self.crowd.closing.set()
-        await self.load
-        wrong = []
+        wrong = await self._last_calls()
         for what, look, within in (
             ("every confirmed message on both nodes", self._arrived, 20.0),
             ("both nodes hold the same", self.alike, 20.0),
@@ -252,10 +260,21 @@ class Trial:
             self.rows[-1].wrong += wrong
         return self.rows
 
+    async def _last_calls(self) -> list[str]:
+        """Until all have ended. Gives what is wrong with SIPp."""
+        ended = await asyncio.gather(*(sipp.stop() for sipp in self.sipps), self.load)
+        self.sipp_calls = [call for sipp in self.sipps for call in sipp.outcomes(self.clock)]
+        self.tell(f"how SIPp's calls ended: {dict(Counter(f'{o.end}: {o.why}' for o in self.sipp_calls))}")
+        wrong = [why for why in ended if why]
+        if self.sipps and not any(call.end == "confirmed" for call in self.sipp_calls):
+            wrong.append("no call of SIPp was confirmed")
+        return wrong
+
     def _complete(self, row: Row, window: Window, until: float, held: list[Counter[str]]) -> None:
         """`until`: when the next fault began, which calls in progress then count for."""
         crowd, start, end = self.crowd, window.start, window.end
         inside = crowd.between(start, end)
+        sipps = [o for o in self.sipp_calls if start <= o.began < end]
         row.gaps = (
             longest_gap(crowd.attempts(1, start, end), end),
             longest_gap(crowd.attempts(2, start, end), end),
@@ -263,28 +282,39 @@ class Trial:
         row.wait, row.callers = longest_wait(inside), len(inside)
         row.unanswered = len(unanswered(inside))
         row.refused = sum(whys(inside).values())
-        outcomes = [o for c in crowd.between(start - IN_PROGRESS, until - IN_PROGRESS) for _, o in c.attempts]
+        row.sipp_refused = sum(o.end == "refused" for o in sipps)
+        first, last = start - IN_PROGRESS, until - IN_PROGRESS
+        outcomes = [o for c in crowd.between(first, last) for _, o in c.attempts]
+        outcomes += [o for o in self.sipp_calls if first <= o.began < last]
         confirmed = [
             o.number
             for o in outcomes
             if o.end == "confirmed" and figures.heard(self.windows, o.spoke, o.media[0]) > HEARD
         ]
         row.confirmed = len([o for c in inside for _, o in c.attempts if o.end == "confirmed"])
+        row.sipp = sum(o.end == "confirmed" for o in sipps)
         row.lost = figures.lost(confirmed, held)
         row.doubled = figures.doubled((o.number for o in outcomes), held)
         row.twice, row.more = figures.repeats(self.arrivals, start + self.clock, end + self.clock)
 
     def _judge(self, row: Row, fault: Fault) -> list[str]:
-        outcomes = {o.number: o for o in self.crowd.outcomes}
+        outcomes = {o.number: o for o in self._all_calls()}
         wrong = [f"lost: {outcomes[number]}" for number in row.lost]
         wrong += [f"doubled: {outcomes[number]}" for number in row.doubled]
         if fault.splits and row.refused:
             wrong.append(f"{row.refused} calls were not answered although both edges were within reach")
+        if fault.splits and row.sipp_refused:
+            wrong.append(
+                f"{row.sipp_refused} calls of SIPp were not answered though its edge was within reach"
+            )
         if row.unanswered and not fault.both_down and not fault.lossy:
             wrong.append(f"{row.unanswered} callers were answered by neither edge")
         if row.more:
             wrong.append(f"{row.more} mails came three times")
         return wrong
+
+    def _all_calls(self) -> list[Outcome]:
+        return self.crowd.outcomes + self.sipp_calls
 
     async def held(self, store: Store) -> Counter[str]:
         """Messages by caller."""
@@ -296,7 +326,7 @@ class Trial:
         """What was confirmed last, too; what a fault swallowed is told with the fault."""
         held = [await self.held(store) for store in self.stores]
         ended = max((window.end for window in self.windows), default=0.0)
-        late = {o.number for o in self.crowd.outcomes if o.end == "confirmed" and o.began > ended}
+        late = {o.number for o in self._all_calls() if o.end == "confirmed" and o.began > ended}
         return not figures.lost(late, held)
 
     async def _same_listings(self) -> bool:
