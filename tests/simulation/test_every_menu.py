@@ -29,7 +29,8 @@ from voicemail import conversation, pins
 from voicemail.conversation.hear_messages import DAMAGED, DURING
 from voicemail.conversation.menu import HELP, Menu
 from voicemail.policy.book import OPTIONS
-from voicemail.policy.model import ClassOfService, MenuStyle, Transfer, UserOptions
+from voicemail.policy.model import ClassOfService, MenuStyle, UserOptions
+from voicemail.policy.transfers import OnBusy, Transfer
 from voicemail.prompts import SHIPPED, catalogue
 
 OWN, STRANGER = Invite("c", PILOT, "1001"), Invite("c", PILOT, "+4930555")
@@ -139,7 +140,7 @@ async def may_broadcast(home: House) -> None:
 
 
 async def rings_first(home: House) -> None:
-    await options(home, transfer=Transfer(enabled=True, supervised=True, hold=True))
+    await options(home, transfer=Transfer(enabled=True, supervised=True, on_busy=OnBusy.ASK))
 
 
 STORIES: dict[str, Story] = {
@@ -164,7 +165,7 @@ STORIES: dict[str, Story] = {
         (PIN, "4", "2", "3", "1", "2", "1002", "1", "4", 2.0, "#", "3", "1002", "*", "*", "*", "*")
     ),
     "personal": Story((PIN, "4", "3", "1", GOOD, GOOD, "2", 2.0, "#", "3", "1", "*", "*", "*")),
-    "transfer": Story((PIN, "4", "4", "1", "2", "1002", "3", "*", "*", "*")),
+    "transfer": Story((PIN, "4", "4", "1", "1", "2", "1002", "3", "*", "*", "*", "*")),
     "the first time": Story(
         (PIN, 2.0, "#", "1", 3.0, "#", GOOD, GOOD, "1", "*"), lambda home: options(home, enrolled=False)
     ),

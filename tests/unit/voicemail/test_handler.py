@@ -24,9 +24,9 @@ from voicemail.policy.model import (
     RoutingRule,
     Source,
     Table,
-    Transfer,
     Undeliverable,
 )
+from voicemail.policy.transfers import OnBusy, Transfer
 
 TO_PILOT = Invite("call-1", PILOT, "+4930555")
 TO_SALES = replace(TO_PILOT, dialled="5100")
@@ -218,7 +218,7 @@ async def test_a_handlers_telephone_is_tried_before_its_greeting(
 async def test_who_finds_a_line_busy_may_wait_or_leave_a_message(
     home: House, script: tuple[Step, ...], tries: int, heard: list[str]
 ) -> None:
-    await sales(home, transfer=Transfer(enabled=True, number="200", supervised=True, hold=True))
+    await sales(home, transfer=Transfer(enabled=True, number="200", supervised=True, on_busy=OnBusy.ASK))
     call = await talk(home, TO_SALES, *script, ends=Transferred.BUSY)
     assert call.transfers == [("connect", "200")] * tries
     assert call.heard[: 2 + len(heard)] == ["please_hold", "line_is_busy", *heard]

@@ -185,12 +185,12 @@ async def test_no_pin_is_ever_spoken_or_half_kept(home: House) -> None:
 
 
 async def test_calls_are_put_through_to_an_allowed_number_only(home: House) -> None:
-    call = await run(home, "4", "2", "9011498912345", "2", "1002", "3", "*", "*")
+    call = await run(home, "4", "1", "2", "9011498912345", "2", "1002", "3", "*", "*", "*")
     assert "number_not_allowed" in call.heard
     kept = (await options(home)).transfer
     assert (kept.enabled, kept.number, kept.supervised) == (True, "1002", True)
     assert "transfer_is_supervised" in call.heard
-    await run(home, "4", "1", "*", "*")
+    await run(home, "4", "1", "1", "*", "*", "*")
     assert not (await options(home)).transfer.enabled
 
 
@@ -323,7 +323,7 @@ WHOLE: tuple[Step, ...] = (
         "1",
         "*",
     ),
-    *("3", "2", 2.0, "#", "3", "1", "*", "4", "1", "2", "1002", "3", "*", "*"),
+    *("3", "2", 2.0, "#", "3", "1", "*", "4", "1", "1", "2", "1002", "3", "*", "*", "*"),
 )
 
 
