@@ -56,10 +56,10 @@ class Do(Enum):
 HOLD = Menu(help=("hold_menu",), keys={"1": Do.WAIT, "2": Do.LEAVE})
 STAYS, LEAVES = "1", "2"
 """The same keys, for somebody who waits unless he says otherwise."""
-A_WHILE = ("silence_1s",) * 9
-"""Seconds between words to somebody who waits."""
+A_WHILE = "hold_music"
+"""Between words to somebody who waits: ten seconds."""
 MOST_WAITS = 15
-"""How often a busy line is tried again: for ten minutes or so."""
+"""How often a busy line is tried again: for six minutes or so."""
 
 
 async def by_rule(
@@ -73,7 +73,7 @@ async def by_rule(
         )
         if done is not Transferred.BUSY or not rule.supervised or not await _waits(call, rule.on_busy):
             return done
-        if await call.play(*A_WHILE, "still_holding", *A_WHILE, until=LEAVES):
+        if await call.play(A_WHILE, "still_holding", A_WHILE, until=LEAVES):
             return done
     return Transferred.BUSY
 

@@ -38,7 +38,7 @@ OPENING = (
 BEN_GREETS = ("default_greeting_before", "n_1", "n_0", "n_0", "n_2", "default_greeting_after")
 LEAVES = Speaks(5.0, "hang-up")
 SALES = setting_id("handler", "sales")
-WAITING = [*["silence_1s"] * 9, "still_holding", *["silence_1s"] * 9]
+WAITING = ["hold_music", "still_holding", "hold_music"]
 BEN_KEY = {"1": Action(go=Go.USER, target="1002")}
 
 
@@ -210,7 +210,7 @@ async def test_a_handlers_telephone_is_tried_before_its_greeting(
             2,
             ["hold_menu", *WAITING, "please_hold", "line_is_busy", "hold_menu", "opening_welcome"],
         ),
-        (("1", Barges("2", "still_holding")), 1, ["hold_menu", *WAITING[:10], "opening_welcome"]),
+        (("1", Barges("2", "still_holding")), 1, ["hold_menu", *WAITING[:2], "opening_welcome"]),
         (("7", "", "", ""), 1, ["hold_menu", "invalid_key", *["hold_menu", "still_there"] * 2, "hold_menu"]),
         (("1",) * 20, 15, ["hold_menu", *WAITING, "please_hold"]),
     ],
@@ -228,7 +228,7 @@ async def test_who_finds_a_line_busy_may_wait_or_leave_a_message(
     ("script", "tries", "heard"),
     [
         ((Barges("2", "holding_menu"),), 1, ["opening_welcome"]),
-        ((Barges("1", "holding_menu"), Barges("2", "still_holding")), 1, [*WAITING[:10], "opening_welcome"]),
+        ((Barges("1", "holding_menu"), Barges("2", "still_holding")), 1, [*WAITING[:2], "opening_welcome"]),
         ((Barges("7", "holding_menu"),), 15, [*WAITING, "please_hold", "line_is_busy", "holding_menu"]),
         ((), 15, [*WAITING, "please_hold", "line_is_busy", "holding_menu", *WAITING]),
     ],
