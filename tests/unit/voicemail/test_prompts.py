@@ -120,7 +120,7 @@ def test_the_music_for_who_waits_is_in_tune_and_quieter_than_speech() -> None:
     first = np.abs(np.fft.rfft(music[:3360]))
     assert abs(int(first.argmax()) * 8000 / 3360 - render.pitch("d5")) < 5
     assert render.pitch("a4") == 440 and level(music) < -20
-    assert not np.array_equal(music, np.zeros(len(music))) and np.abs(music).max() < 0.1
+    assert np.abs(music).max() < 0.1
 
 
 def test_a_missing_prompt_is_none_and_no_error() -> None:
