@@ -50,6 +50,8 @@ class Transferred(StrEnum):
     NO_ANSWER = "no answer"
     REFUSED = "refused"
     """By the caller's own side, which cannot be transferred, or by the target."""
+    DECLINED = "declined"
+    """By whoever answered, and was asked."""
 
 
 class Call(Protocol):
@@ -92,11 +94,12 @@ class Call(Protocol):
         by `connect`, in 20 s, to a phone that has registered here.
         Whether the number may be called is the conversation's to check, before."""
 
-    async def connect(self, number: str, ring: float) -> Transferred:
+    async def connect(self, number: str, ring: float, screen: "Screen | None" = None) -> Transferred:
         """As `transfer`, but supervised: ring the number ourselves for up to `ring` seconds while the
         caller hears ringing, and hand the call over when it is answered (REFER with Replaces,
         RFC 3891). A caller's side that cannot take it over stays joined with the other here, and this
-        returns when they have hung up. When it is not answered, the caller is still here."""
+        returns when they have hung up. When it is not answered, the caller is still here, and so he is
+        when whoever answers does not want him, asked by `screen` for a minute at most (DECLINED)."""
 
     def use_language(self, language: str) -> None:
         """Prompts by name are spoken in this language from now on ("en", "de"); a prompt which that
@@ -108,6 +111,10 @@ class Call(Protocol):
 
 Handler = Callable[[Call], Awaitable[None]]
 """Runs one call from INVITE to BYE, in the worker's asyncio thread."""
+
+Screen = Callable[[Call], Awaitable[bool]]
+"""A conversation with whoever has answered, before the caller is joined: whether the caller is wanted. Its
+HungUp says no, as hanging up does."""
 
 Talk = Callable[[Call], Awaitable[None]]
 """A conversation with somebody whom we have called."""

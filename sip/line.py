@@ -24,12 +24,20 @@ class Line:
         self.news = news or asyncio.Event()
         self.keys = Keys()
         self.ended = self.cut_off = self.audio = self.acknowledged = self.held = False
+        self.trunk = False
+        """Of a call that we make: whether the number may be the trunk's; else it is a phone's that has
+        registered here."""
         self.code = 0
         """The final status once the call has ended: 200 after a BYE."""
         self.played = 0
         """Serial of the last sound that was played to its end."""
         self.referred = 0
         """The final status of the last transfer; 0 while there is none."""
+
+    @property
+    def talks(self) -> bool:
+        """Whether it has been answered, and goes on."""
+        return self.audio and self.acknowledged and not self.ended
 
     def heard(self, event: str, value: Any) -> None:
         """An event of the engine."""

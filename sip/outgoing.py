@@ -19,10 +19,6 @@ class OutCall(PjCall):
         self._answered = True  # by the other side: there is nothing for us to answer
         self.trunk = out.trunk
 
-    @property
-    def talks(self) -> bool:
-        return self.audio and self.acknowledged and not self.ended
-
     async def answered(self, seconds: float) -> Transferred:
         """Wait until it is; DONE then. It is over when this returns anything else."""
         try:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import structlog
 
 from sip import tones, transfer, wav
-from sip.call import HungUp, Prompts, Recording, RecordLimits, Sound, Transferred
+from sip.call import HungUp, Prompts, Recording, RecordLimits, Screen, Sound, Transferred
 from sip.endpoint import Engine
 from sip.enginecall import EngineCall
 from sip.errors import EngineError
@@ -117,12 +117,23 @@ class PjCall(Line):
                 return done
         return await self._connect(self._out.phones(), number, PHONES_PATIENCE)
 
-    async def connect(self, number: str, ring: float) -> Transferred:
-        return await self._connect(self._out, number, ring)
+    async def connect(self, number: str, ring: float, screen: Screen | None = None) -> Transferred:
+        return await self._connect(self._out, number, ring, screen)
 
-    async def _connect(self, out: Out, number: str, ring: float) -> Transferred:
+    async def _connect(self, out: Out, number: str, ring: float, screen: Screen | None = None) -> Transferred:
         self.still_there()
-        return await transfer.connect(self, out, out.leg(number), self._from(), self._ringing, ring)
+        leg = self._leg(number, out)
+        asks = (lambda: screen(leg)) if screen else None
+        return await transfer.connect(
+            self, leg, out, out.leg(number), self._from(), self._ringing, ring, asks
+        )
+
+    def _leg(self, number: str, out: Out) -> "PjCall":
+        """A call that we make for this caller; it has no number before it is dialled. Who waits for either
+        is woken by both."""
+        leg = PjCall(self.engine, 0, Invite("", number, ""), self._prompts, out)
+        leg.news, leg.trunk, leg._answered = self.news, out.trunk, True
+        return leg
 
     def _from(self) -> str:
         """Whom the called party sees."""

@@ -28,31 +28,22 @@ LOOK = 120.0
 """Seconds between two looks whether anybody still sends audio to two joined calls."""
 HANDED_OVER = 2.0
 """Seconds that a joined call may take to end by itself after the caller's side has taken over."""
+ASKING = 60.0
+"""Seconds that somebody who has answered may think about taking a call."""
 KEPT = ("transport", "alias")
 BUSY, NO_ANSWER = (486, 600), (408, 480, 487)
 
 Ring = Callable[[Callable[[], Any], float], Awaitable[Any]]
 """Waits for something, for so many seconds, while the caller hears ringing."""
+Asks = Callable[[], Awaitable[bool]] | None
+"""Asks whoever has answered whether the caller is wanted; None asks nothing. Raises HungUp."""
 
 
-class Leg(Line):
-    """A call that we make for a caller; it has no number before it is dialled."""
-
-    def __init__(self, caller: Line, trunk: bool = False) -> None:
-        super().__init__(caller.engine, 0, caller.news)
-        self.trunk = trunk
-        """Whether the number may be the trunk's; else it is a phone's that has registered here."""
-
-    @property
-    def talks(self) -> bool:
-        return self.audio and self.acknowledged and not self.ended
-
-
-Dial = Callable[[Leg, str, str], Awaitable[None]]
+Dial = Callable[[Line, str, str], Awaitable[None]]
 """Calls a URI for a leg; the second text is the From. Raises EngineError when this worker is full."""
 
 
-async def _cannot(_leg: Leg, _target: str, _caller: str) -> None:
+async def _cannot(_leg: Line, _target: str, _caller: str) -> None:
     raise EngineError("this worker makes no calls")
 
 
@@ -132,10 +123,11 @@ async def refer(call: Line, target: str, ring: Ring) -> Transferred:
     return done
 
 
-async def connect(call: Line, out: Out, target: str, caller: str, ring: Ring, seconds: float) -> Transferred:
-    """Call `target` for up to `seconds`, and join the caller with whom answers. Raises HungUp while it
-    rings."""
-    leg = Leg(call, out.trunk)
+async def connect(
+    call: Line, leg: Line, out: Out, target: str, caller: str, ring: Ring, seconds: float, asks: Asks
+) -> Transferred:
+    """Call `target` for up to `seconds` on `leg`, which was not dialled yet, and join the caller with whom
+    answers and, when asked, wants that. Raises HungUp while it rings, and while somebody is asked."""
     try:
         await out.dial(leg, target, caller)
     except EngineError as error:
@@ -146,6 +138,9 @@ async def connect(call: Line, out: Out, target: str, caller: str, ring: Ring, se
         if not leg.talks:
             log.info("not put through", to=target, code=leg.code or "no answer")
             return outcome(leg.code) if leg.code >= 300 else Transferred.NO_ANSWER
+        if asks and not await _wanted(leg, asks, ring):
+            log.info("not put through: who answered did not take the call", to=target)
+            return Transferred.DECLINED
         log.info("put through", to=target)
         with suppress(HungUp):
             await _joined(call, leg, out.trunk)
@@ -155,7 +150,30 @@ async def connect(call: Line, out: Out, target: str, caller: str, ring: Ring, se
         await leg.hang_up()
 
 
-async def _joined(call: Line, leg: Leg, hand_over: bool) -> None:
+async def _wanted(leg: Line, asks: Callable[[], Awaitable[bool]], ring: Ring) -> bool:
+    """Whether who has answered wants the caller, who hears ringing meanwhile. Raises HungUp when the caller
+    has gone."""
+
+    async def asked() -> bool:
+        try:
+            return await asks()
+        except HungUp:
+            return False
+        except EngineError as error:
+            log.warning("who answered cannot be asked", why=str(error))
+            return False
+
+    asking = asyncio.ensure_future(asked())
+    asking.add_done_callback(lambda _: leg.news.set())
+    try:
+        await ring(asking.done, ASKING)
+        return asking.done() and asking.result() and leg.talks
+    finally:
+        asking.cancel()
+        await asyncio.wait([asking])
+
+
+async def _joined(call: Line, leg: Line, hand_over: bool) -> None:
     """Both talk, until either has gone or the caller's side has taken both over. Raises HungUp."""
     call.referred = 0
     await call.command(EngineCall.bridge, leg.number)
@@ -163,6 +181,7 @@ async def _joined(call: Line, leg: Leg, hand_over: bool) -> None:
         with suppress(EngineError):
             await call.command(EngineCall.refer_to_leg, leg.number)
     call.keys.clear()
+    leg.keys.clear()
     try:
         log.info("joined calls end", why=await _talk(call, leg))
     except HungUp:
@@ -171,7 +190,7 @@ async def _joined(call: Line, leg: Leg, hand_over: bool) -> None:
         raise
 
 
-async def _talk(call: Line, leg: Leg) -> str:
+async def _talk(call: Line, leg: Line) -> str:
     """Keys are passed on, as the mixer carries voices only. Says why it is over. Raises HungUp."""
 
     def over() -> bool:
@@ -196,7 +215,7 @@ async def _pass_keys(one: Line, other: Line) -> None:
             await other.command(EngineCall.dial, key)
 
 
-async def _received(call: Line, leg: Leg) -> tuple[int, int]:
+async def _received(call: Line, leg: Line) -> tuple[int, int]:
     """RTP packets that came from both so far. Raises HungUp, also when the leg has gone."""
     one, two = await asyncio.gather(call.command(EngineCall.received), leg.command(EngineCall.received))
     return int(one), int(two)

@@ -20,7 +20,7 @@ from sip.outgoing import OutCall
 from sip.parse import parse_invite, parse_uri
 from sip.pjcall import PjCall
 from sip.settings import PoolSettings
-from sip.transfer import Leg, Out, way_out
+from sip.transfer import Out, way_out
 
 log = structlog.get_logger()
 
@@ -177,7 +177,7 @@ class Worker:
         finally:
             await asyncio.shield(call.hang_up())
 
-    async def dial(self, leg: Leg | OutCall, target: str, caller: str) -> None:
+    async def dial(self, leg: Line, target: str, caller: str) -> None:
         """A call for a caller of ours. It takes one of our ports: EngineError when there is none."""
 
         def dialled(engine: Engine) -> None:

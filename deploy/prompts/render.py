@@ -46,13 +46,23 @@ class Speech:
     take: int = 1
 
 
-Prompt = Tone | Speech
+@dataclass(frozen=True, slots=True)
+class Melody:
+    """Notes that fade like those of a musical box: "d5 f#4/2" is a beat of d'' and half a one of f sharp'."""
+
+    notes: str
+    beat: float
+    """Seconds."""
+    dbfs: float = -20.0
+
+
+Prompt = Tone | Speech | Melody
 
 
 def read_catalogue(folder: Path) -> dict[str, Prompt]:
     """The prompts of `folder`/*.toml by name. TypeError for an entry with unknown keys."""
     tables = catalogue(folder)
-    tones = {name: Tone(**entry) for name, entry in tables["tones"].items()}
+    tones = {name: (Melody if "notes" in e else Tone)(**e) for name, e in tables["tones"].items()}
     return tones | {name: _speech(entry) for name, entry in tables["speech"].items()}
 
 
@@ -109,6 +119,8 @@ def render(folder: Path, prompts: Mapping[str, Prompt]) -> None:
         for name, prompt in prompts.items():
             if isinstance(prompt, Tone):
                 _run(_tone_command(prompt, folder / f"{name}.wav"))
+            elif isinstance(prompt, Melody):
+                _run(_melody_command(prompt, folder / f"{name}.wav"))
             else:
                 _run(_encode_command(Path(work) / f"{name}.wav", folder / f"{name}.wav"))
 
@@ -136,6 +148,27 @@ def _tone_command(tone: Tone, target: Path) -> list[str]:
         return [*command, "trim", "0", length]
     # Faded in and out over 10 ms: a tone that starts at once clicks.
     return [*command, "synth", length, "sine", str(tone.hz), "gain", str(tone.dbfs), "fade", "0.01", length]
+
+
+SEMITONES = {"c": 0, "d": 2, "e": 4, "f": 5, "g": 7, "a": 9, "b": 11}
+
+
+def pitch(note: str) -> float:
+    """Hz of "a4" (440), "f#4" …, in equal temperament."""
+    above_c0 = SEMITONES[note[0]] + ("#" in note) + 12 * int(note[-1])
+    return round(440.0 * 2 ** ((above_c0 - 57) / 12), 2)
+
+
+def _melody_command(melody: Melody, target: Path) -> list[str]:
+    played = []
+    for each in melody.notes.split():
+        note, _, parts = each.partition("/")
+        length = round(melody.beat / float(parts or 1), 4)
+        sound = (
+            f"synth {length} sine {pitch(note)} gain {melody.dbfs} fade l 0.01 {length} {0.85 * length:.4f}"
+        )
+        played.append(f"|sox -D -n -r 8000 -p {sound}")
+    return ["sox", "-D", *played, *MU_LAW, str(target)]
 
 
 def _run(command: list[str], text: str = "") -> None:

@@ -14,7 +14,8 @@ from sip.softphone import Softphone
 from store.model import Setting
 from tests.acceptance import scene
 from tests.acceptance.scene import Scene
-from voicemail.policy.model import Transfer, UserOptions
+from voicemail.policy.model import UserOptions
+from voicemail.policy.transfers import Transfer
 from voicemail.supervise.phones import KIND
 from voicemail.tour.tour import SPEECH, Person, prompt
 
@@ -22,10 +23,11 @@ pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
 async def with_phone(two: Scene, person: Person) -> str:
-    """Calls for the user are put through before the greeting; the password of the user's phone."""
+    """Calls for the user are put through before the greeting, if the user takes them by 1; the password of
+    the user's phone."""
     password = token_urlsafe(16)
     account = {"ha1": ha1(person.extension, password), "realm": REALM}
-    options = UserOptions(transfer=Transfer(enabled=True, supervised=True))
+    options = UserOptions(transfer=Transfer(enabled=True, supervised=True, announce=True, confirm=True))
     settings = two.tour.stores[0].settings
     await settings.put(Setting(UserOptions.KIND, "options", options.model_dump_json(), person.id))
     await settings.put(Setting(KIND, person.extension, json.dumps(account), person.id))
@@ -69,10 +71,14 @@ async def test_a_phone_registered_at_one_node_is_its_user_when_it_calls_and_ring
         await caller.call.press(person.extension + "#")
         rings = await phone.ring(15)
         await rings.record(tmp_path / "phone.wav")
+        await asyncio.sleep(1.5)
+        await rings.press("1")
         await asyncio.sleep(0.5)
         await caller.call.say(prompt(SPEECH))
+        await asyncio.sleep(0.3)  # its end is on its way
         await caller.call.hang_up()
         assert await rings.ended() == 200
+        assert hears(tmp_path / "phone.wav", prompt("call_for")) is not None
         assert hears(tmp_path / "phone.wav", prompt(SPEECH)) is not None
     for node in two.cluster.nodes:
         assert password not in node.log.read_text()

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sip import wav
-from sip.call import HungUp, Recording, RecordLimits, Sound, Transferred
+from sip.call import HungUp, Recording, RecordLimits, Screen, Sound, Transferred
 from sip.invite import Invite
 from voicemail.prompts import SHIPPED, catalogue
 from voicemail.words import LANGUAGES
@@ -88,6 +88,10 @@ class ScriptedCall:
     """How every transfer ends."""
     transfers: list[tuple[str, str]] = field(default_factory=list)
     """("transfer" or "connect", number) of each."""
+    answers: list[Step] = field(default_factory=lambda: ["1"])
+    """What those do who answer a transfer and are spoken to first: the script of each such call."""
+    other: "ScriptedCall | None" = None
+    """The last of them."""
     language: str = "en"
     moments: int = 0
     recorded: int = 0
@@ -184,18 +188,35 @@ class ScriptedCall:
         return Recording(path, seconds, speaks.then)
 
     async def transfer(self, number: str) -> Transferred:
-        return self._put_through("transfer", number)
+        done = self._put_through("transfer", number)
+        self.gone |= done is Transferred.DONE
+        return done
 
-    async def connect(self, number: str, ring: float) -> Transferred:
+    async def connect(self, number: str, ring: float, screen: Screen | None = None) -> Transferred:
         done = self._put_through("connect", number)
         self.clock.pass_(0.0 if done is Transferred.DONE else ring)
+        if screen and done is Transferred.DONE:
+            done = await self._screened(screen)
+        self.gone |= done is Transferred.DONE
         return done
+
+    async def _screened(self, screen: Screen) -> Transferred:
+        self.other = self.somebody()
+        try:
+            wanted = await screen(self.other)
+        except HungUp:
+            wanted = False
+        self._moment()
+        return Transferred.DONE if wanted and not self.other.gone else Transferred.DECLINED
+
+    def somebody(self) -> "ScriptedCall":
+        """Whoever answers."""
+        return ScriptedCall(list(self.answers), clock=self.clock, answered=True)
 
     def _put_through(self, how: str, number: str) -> Transferred:
         assert self.answered, "transferred before the answer"
         self._moment()
         self.transfers.append((how, number))
-        self.gone |= self.transferred is Transferred.DONE
         return self.transferred
 
     def use_language(self, language: str) -> None:

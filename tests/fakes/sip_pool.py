@@ -90,6 +90,17 @@ class Conversations:
             await call.play("short")
         return done
 
+    async def screen(self, call: Call, number: str) -> str:
+        """Whoever answers hears a sound, and takes the call by 1; what the caller hears, who is not taken."""
+
+        async def asks(other: Call) -> bool:
+            return await other.ask("speech", keys="12", wait=5.0) == "1"
+
+        done = str(await call.connect(number, 5.0, asks))
+        if done != "done":
+            await call.play("short")
+        return done
+
     async def several(self, call: Call, _: str) -> str:
         """Sounds of several kinds in one go, with holes in between."""
         folder = self.folder

@@ -167,6 +167,51 @@ async def test_both_stay_joined_when_the_pbx_cannot_take_over_and_either_ends_it
     assert (await pool.report())["result"] == "done"
 
 
+async def key(phone: Dialog, key: str) -> Message:
+    """A key as SIP INFO."""
+    headers = (("Content-Type", "application/dtmf-relay"),)
+    sent = phone.send("INFO", headers, f"Signal={key}\r\nDuration=160\r\n")
+    return await phone.party.answer_to(sent, phone.where)
+
+
+async def test_who_answers_and_is_asked_is_joined_by_one(pbx: Party, pool: SipPool, edge: Party) -> None:
+    await dialled(pbx, pool, "screen-1002")
+    _, phone = await leg(edge, pool)
+    await asyncio.sleep(0.3)
+    assert not pbx.requests("REFER"), "nobody is joined before"
+    assert (await key(phone, "1")).code == 200
+    await asked(pbx, "REFER", 501, pool)
+    assert (await phone.request("BYE")).code == 200
+    await asked(pbx, "BYE", 200, pool)
+    assert (await pool.report())["result"] == "done"
+
+
+@pytest.mark.parametrize("how", ["2", "7", "hangs up"])
+async def test_who_does_not_take_a_call_is_let_go_and_the_caller_is_still_here(
+    pbx: Party, pool: SipPool, edge: Party, how: str
+) -> None:
+    await dialled(pbx, pool, "screen-1002")
+    _, phone = await leg(edge, pool)
+    if how == "hangs up":
+        await asyncio.sleep(0.3)
+        assert (await phone.request("BYE")).code == 200
+    else:
+        await key(phone, how)
+        await asked(edge, "BYE", 200, pool)
+    await asked(pbx, "BYE", 200, pool)
+    assert not pbx.requests("REFER")
+    assert (await pool.report())["result"] == "declined"
+
+
+async def test_a_caller_who_hangs_up_ends_the_question(pbx: Party, pool: SipPool, edge: Party) -> None:
+    dialog = await dialled(pbx, pool, "screen-1002")
+    await leg(edge, pool)
+    await asyncio.sleep(0.3)
+    assert (await dialog.request("BYE")).code == 200
+    await asked(edge, "BYE", 200, pool)
+    assert (await pool.report())["hung_up"]
+
+
 @pytest.mark.parametrize(("code", "result"), [(486, "busy"), (480, "no answer"), (404, "refused")])
 async def test_a_caller_is_still_here_when_the_other_does_not_answer(
     pbx: Party, pool: SipPool, edge: Party, code: int, result: str
@@ -210,16 +255,20 @@ async def test_a_phone_hears_ringing_then_whom_it_was_put_through_to_and_keys_pa
     pool: SipPool, edge: Party, tmp_path: Path
 ) -> None:
     """Real audio: a phone that came over no trunk, and another one behind the edge, which is a redirecting
-    one here."""
+    one here. Who answers hears a sound first and takes the call, while the caller goes on to hear ringing."""
     async with Softphone(phone_settings()) as caller, Softphone(phone_settings(), answers=True) as other:
         pool.seen = len(pool.reports())
-        call = await caller.dial(pool.uri("connect-1002"))
+        call = await caller.dial(pool.uri("screen-1002"))
         await call.answered()
         await call.record(tmp_path / "heard.wav")
         invite = await edge.wait(lambda message: not message.code and message.method == "INVITE", 5.0)
         await asyncio.sleep(1.2)
         await relayed(edge, invite, other.port, pool)
         talk = await other.ring()
+        await talk.record(tmp_path / "asked.wav")
+        await asyncio.sleep(2.0)
+        await talk.press("1")
+        await asyncio.sleep(0.5)
         await talk.say(pool.folder / "speech.wav")
         await call.press("5#")
         await talk.press("7")
@@ -231,6 +280,7 @@ async def test_a_phone_hears_ringing_then_whom_it_was_put_through_to_and_keys_pa
         (tmp_path / "tone.wav").write_bytes(wav.file_pcm16(tone))
         assert hears(tmp_path / "heard.wav", tmp_path / "tone.wav") is not None
         assert hears(tmp_path / "heard.wav", pool.folder / "speech.wav") is not None
+        assert hears(tmp_path / "asked.wav", pool.folder / "speech.wav") is not None
     assert (await pool.report())["result"] == "done"
 
 

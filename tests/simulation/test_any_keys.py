@@ -22,12 +22,17 @@ from tests.fakes.desk import ANNA, BEN, CHEAP, PILOT, PIN, READY, House, house
 from voicemail import pins
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, Members, UserOptions
+from voicemail.policy.transfers import OnBusy, OtherTransfer, Transfer
 
 KEYS = "0123456789*#"
 LONGEST_CALL = 120
 """Verbs until the caller has had enough, and says and presses nothing any more."""
-PATIENCE = 60
-"""Verbs after which a call with a silent caller must be over."""
+PATIENCE = 90
+"""Verbs after which a call with a silent caller must be over: a busy line is tried fifteen times."""
+RINGS = Transfer(
+    enabled=True, supervised=True, on_busy=OnBusy.HOLD, announce=True, ask_name=True, confirm=True
+)
+THERE = READY.model_copy(update={"transfer": RINGS})
 WAVES, CALLS = 100, 100
 
 
@@ -46,6 +51,10 @@ async def home(tmp_path: Path) -> AsyncIterator[House]:
         keys = {"1": Action(go=Go.USER, target="1001", transfer=True), "2": Action(go=Go.DIRECTORY)}
         keys |= {"3": Action(go=Go.TRANSFER, target="1002"), "4": Action(go=Go.HANDLER, target="goodbye")}
         await policies.put("shop", CallHandler(extension="700", keys=keys, messages_to=("list:sales",)))
+        closed = OtherTransfer(active=True, enabled=False)
+        await policies.put("front", CallHandler(extension="800", transfer=RINGS, closed_transfer=closed))
+        for user in (ANNA, BEN):
+            await opened.store.settings.put(setting(user, THERE))
         yield opened
 
 
@@ -53,7 +62,7 @@ class AnybodysCall(ScriptedCall):
     """Presses, speaks and hangs up at random; silent after LONGEST_CALL verbs."""
 
     def __init__(self, home: House, dice: random.Random) -> None:
-        numbers = ["1001", "1001", "700", "7777"]
+        numbers = ["1001", "1001", "700", "800", "7777"]
         forwarded = (Redirection(dice.choice(numbers), dice.choice(list(Reason))),)
         invite = Invite(
             call_id="c",
@@ -65,9 +74,16 @@ class AnybodysCall(ScriptedCall):
         super().__init__(
             [], invite=invite, clock=home.clock, leaves_at=dice.choice([0, dice.randrange(3, 400)])
         )
+        self.home = home
         self.dice, self.verbs, self.spool = dice, 0, home.spool.folder
         self.transferred = dice.choice(list(Transferred))
         self.kept: list[Recording] = []
+
+    def somebody(self) -> ScriptedCall:
+        """Who is called is anybody, too."""
+        other = AnybodysCall(self.home, self.dice)
+        other.answered = True
+        return other
 
     @property
     def tired(self) -> bool:
@@ -88,7 +104,7 @@ class AnybodysCall(ScriptedCall):
         return await super().ask(*sounds, keys=keys, wait=wait)
 
     async def digits(self, *sounds: Sound, most: int, wait: float = 5.0, secret: bool = False) -> str:
-        known = [PIN] if secret else ["1001", "1002", "600", "0304", "1530"]
+        known = [PIN] if secret else ["1001", "1002", "001", "600", "0304", "1530"]
         anything = "".join(self.dice.choices(KEYS[:10], k=6))
         self.script = ["" if self.tired else self.dice.choice([*known, *known, "", "*", anything])]
         return await super().digits(*sounds, most=most, wait=wait, secret=secret)
@@ -97,6 +113,10 @@ class AnybodysCall(ScriptedCall):
         how = self.dice.choice(["#", "#", "hang-up", "silence", "limit"])
         self.script = [Speaks(self.dice.choice([0.0, 0.5, 2.0, 8.0]), how)]
         return await super().record(path, limits)
+
+
+def setting(user: User, options: UserOptions) -> Setting:
+    return Setting(UserOptions.KIND, OPTIONS, options.model_dump_json(), user.id)
 
 
 def sent(call: ScriptedCall) -> int:
@@ -110,13 +130,10 @@ async def afresh(home: House, dice: random.Random) -> None:
         present: User = await home.store.users.get(user.id) or user
         if present.pin_hash != user.pin_hash:
             await home.store.users.change(user)
-            await home.store.settings.put(
-                Setting(UserOptions.KIND, OPTIONS, READY.model_dump_json(), user.id)
-            )
+            await home.store.settings.put(setting(user, THERE))
         await home.store.sign_ins.unlock(user.id)
     if dice.random() < 0.02:
-        new = UserOptions().model_dump_json()
-        await home.store.settings.put(Setting(UserOptions.KIND, OPTIONS, new, ANNA.id))
+        await home.store.settings.put(setting(ANNA, UserOptions()))
     if dice.random() < 0.2:
         await home.leave(audio=wav.file_ulaw(b"\x55" * wav.RATE), envelope=Envelope(sender=BEN.id))
 

@@ -29,7 +29,8 @@ from voicemail import conversation, pins
 from voicemail.conversation.hear_messages import DAMAGED, DURING
 from voicemail.conversation.menu import HELP, Menu
 from voicemail.policy.book import OPTIONS
-from voicemail.policy.model import ClassOfService, MenuStyle, Transfer, UserOptions
+from voicemail.policy.model import ClassOfService, MenuStyle, UserOptions
+from voicemail.policy.transfers import OnBusy, Transfer
 from voicemail.prompts import SHIPPED, catalogue
 
 OWN, STRANGER = Invite("c", PILOT, "1001"), Invite("c", PILOT, "+4930555")
@@ -84,6 +85,14 @@ class Told(ScriptedCall):
             return "?"
         return ""
 
+    def somebody(self) -> ScriptedCall:
+        """Whose questions are questions of this call, too."""
+        other = Told(
+            list(self.answers), clock=self.clock, answered=True, turn=self.turn, instead=self.instead
+        )
+        other.asked, other.noticed = self.asked, self.noticed
+        return other
+
     async def digits(self, *sounds: Sound, most: int, wait: float = 5.0, secret: bool = False) -> str:
         if not (sounds and self._question("digits", sounds)):
             return await super().digits(*sounds, most=most, wait=wait, secret=secret)
@@ -113,6 +122,8 @@ class Story:
     before: Before | None = None
     invite: Invite = OWN
     transferred: Transferred = Transferred.DONE
+    answers: tuple[Step, ...] = ("1",)
+    """What those do who are called."""
 
 
 async def options(home: House, **changes: object) -> None:
@@ -138,8 +149,20 @@ async def may_broadcast(home: House) -> None:
     await home.desk().policies.put("default", ClassOfService(may_broadcast=True))
 
 
-async def rings_first(home: House) -> None:
-    await options(home, transfer=Transfer(enabled=True, supervised=True, hold=True))
+async def rings_first(home: House, **more: object) -> None:
+    await options(home, transfer=Transfer.model_validate({"enabled": True, "supervised": True, **more}))
+
+
+async def lets_wait(home: House) -> None:
+    await rings_first(home, on_busy=OnBusy.ASK)
+
+
+async def holds(home: House) -> None:
+    await rings_first(home, on_busy=OnBusy.HOLD)
+
+
+async def screens(home: House) -> None:
+    await rings_first(home, announce=True, ask_name=True, confirm=True)
 
 
 STORIES: dict[str, Story] = {
@@ -164,13 +187,26 @@ STORIES: dict[str, Story] = {
         (PIN, "4", "2", "3", "1", "2", "1002", "1", "4", 2.0, "#", "3", "1002", "*", "*", "*", "*")
     ),
     "personal": Story((PIN, "4", "3", "1", GOOD, GOOD, "2", 2.0, "#", "3", "1", "*", "*", "*")),
-    "transfer": Story((PIN, "4", "4", "1", "2", "1002", "3", "*", "*", "*")),
+    "transfer": Story((PIN, "4", "4", "1", "1", "2", "1002", "3", "4", "3", "*", "5", "*", "*", "*", "*")),
+    "another transfer": Story(
+        (PIN, "4", "4", "2", "1", "2", "1002", "6", "0310", "7", "4", "1", "*", "*", "3", "5", "*", "*")
+        + ("*", "*")
+    ),
     "the first time": Story(
         (PIN, 2.0, "#", "1", 3.0, "#", GOOD, GOOD, "1", "*"), lambda home: options(home, enrolled=False)
     ),
     "leaving a message": Story((5.0, "1", "2", "4", 2.0, "#", ""), invite=FORWARDED),
     "waiting for a busy line": Story(
-        (Barges("1"), "001", "1", "2", 5.0, "#", ""), rings_first, STRANGER, Transferred.BUSY
+        (Barges("1"), "001", "1", "2", 5.0, "#", ""), lets_wait, STRANGER, Transferred.BUSY
+    ),
+    "on hold": Story(
+        (Barges("1"), "001", Barges("1", "holding_menu"), Barges("2", "holding_menu"), 5.0, "#", ""),
+        holds,
+        STRANGER,
+        Transferred.BUSY,
+    ),
+    "a caller who is not wanted": Story(
+        (Barges("1"), "001", 2.0, 5.0, "#", ""), screens, STRANGER, answers=("2",)
     ),
     "the directory": Story((Barges("4"), "", "23", "2", 5.0, "#", ""), invite=STRANGER),
 }
@@ -203,7 +239,7 @@ async def tell(
         ) as home:
             call = Told(
                 list(story.script), story.invite, leaves_at, home.clock, turn=turn, instead=instead,
-                transferred=story.transferred,
+                transferred=story.transferred, answers=list(story.answers),
             )  # fmt: skip
             await home.pilot().handle(call)
     broke = [line for line in lines if "broke" in line["event"] or "exc_info" in line]

@@ -19,11 +19,11 @@ from voicemail.policy.model import (
     Source,
     Undeliverable,
 )
+from voicemail.policy.transferred import HANDLERS_TABLE
+from voicemail.policy.transfers import rules_of
 from voicemail.words import Words
 
 BAD_KEY = Action(go=Go.ERROR_GREETING)
-TABLE = "default_transfer"
-"""The restriction table of transfers on behalf of handlers."""
 SWITCHES: Mapping[str, GreetingSwitch] = {
     OPENING: GreetingSwitch(
         enabled=True, reprompts=1, after=Action(go=Go.HANDLER, target=OPERATOR, transfer=True)
@@ -60,9 +60,9 @@ async def handler_host(look: Lookup, name: str, handler: CallHandler) -> Host:
         box=box,
         before_tone=("record_at_tone",) if asks else (),
         after_message=handler.after_message,
-        transfer=handler.transfer,
+        transfer=await look.transfer(rules_of(handler), handler.schedule),
         number=handler.extension,
-        table=await policies.get(RestrictionTable, TABLE) or RestrictionTable(),
+        table=await policies.get(RestrictionTable, HANDLERS_TABLE) or RestrictionTable(),
         language=handler.language,
     )
 

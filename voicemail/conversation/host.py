@@ -10,7 +10,8 @@ from uuid import UUID
 from sip.call import Sound
 from sip.invite import Reason
 from store.model import User
-from voicemail.policy.model import Action, GreetingSwitch, RestrictionTable, Transfer
+from voicemail.policy.model import Action, GreetingSwitch, RestrictionTable
+from voicemail.policy.transfers import Transfer
 
 ALL_KEYS = "0123456789*#"
 
@@ -124,6 +125,7 @@ class Host:
     before_tone: tuple[Sound, ...] = ()
     after_message: Action = field(kw_only=True)
     transfer: Transfer = Transfer()
+    """The rule that holds now."""
     number: str = ""
     """Where a transfer goes that names no number."""
     table: RestrictionTable = RestrictionTable()

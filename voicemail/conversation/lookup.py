@@ -18,6 +18,7 @@ from voicemail.greetings import NAME, Greetings
 from voicemail.policy.greeting import choose
 from voicemail.policy.model import GreetingKind, GreetingSwitch, Holidays, Schedule, Source
 from voicemail.policy.schedule import is_active, is_holiday
+from voicemail.policy.transfers import Rules, Transfer, in_force
 
 log = structlog.get_logger()
 
@@ -71,17 +72,8 @@ class Lookup:
         internal: bool = False,
     ) -> Greeted:
         """Of the owner's greetings the one that precedes the others now."""
-        now = local(self.desk.now(), time_zone)
-        hours = await self.desk.policies.get(Schedule, schedule)
-        free = await self.desk.policies.get(Holidays, hours.holidays) if hours and hours.holidays else None
-        kind = choose(
-            switches,
-            now=now,
-            busy=busy,
-            internal=internal,
-            open_=hours is None or is_active(hours, free, now),
-            holiday=is_holiday(free, now),
-        )
+        now, open_, holiday = await self._hour(schedule, time_zone)
+        kind = choose(switches, now=now, busy=busy, internal=internal, open_=open_, holiday=holiday)
         switch = switches.get(kind, ON)
         recording = await self._recording(owner, kind) if switch.source is Source.RECORDING else None
         system = recording is None and switch.source is not Source.NONE
@@ -93,6 +85,19 @@ class Lookup:
             await self._recording(owner, NAME) if system else None,
             await self._recording(owner, GreetingKind.ERROR) if wrong and wrong.enabled else None,
         )
+
+    async def transfer(self, rules: Rules, schedule: str, time_zone: str = "") -> Transfer:
+        """The rule by which a call is put through now."""
+        now, open_, _ = await self._hour(schedule, time_zone)
+        return rules[in_force(rules, now=now, open_=open_)]
+
+    async def _hour(self, schedule: str, time_zone: str) -> tuple[datetime, bool, bool]:
+        """The owner's time, whether his schedule is active, and whether it is one of its holidays. A
+        schedule that does not exist is always active here: nobody has said that he is not there."""
+        now = local(self.desk.now(), time_zone)
+        hours = await self.desk.policies.get(Schedule, schedule)
+        free = await self.desk.policies.get(Holidays, hours.holidays) if hours and hours.holidays else None
+        return now, hours is None or is_active(hours, free, now), is_holiday(free, now)
 
     async def _recording(self, owner: UUID, kind: str) -> Path | None:
         return await self.greetings.of(owner, str(kind), self.within)

@@ -19,6 +19,7 @@ from voicemail.policy.model import (
     UserOptions,
 )
 from voicemail.policy.quota import QuotaState
+from voicemail.policy.transfers import rules_of
 
 IGNORED = Action(go=Go.IGNORE)
 
@@ -54,7 +55,7 @@ async def mailbox_host(look: Lookup, place: Mailbox, caller: Caller) -> Host:
         box=box,
         before_tone=("record_at_tone",) if greeted.switch.record_prompt else (),
         after_message=options.after_message,
-        transfer=options.transfer,
+        transfer=await look.transfer(rules_of(options), options.schedule, options.time_zone),
         number=user.extension,
         table=await policies.get(RestrictionTable, cos.transfer_table) or RestrictionTable(),
         language=user.language,

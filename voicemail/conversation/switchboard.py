@@ -7,14 +7,14 @@ from uuid import UUID
 
 import structlog
 
-from sip.call import Call, Sound, Transferred
+from sip.call import Call, Screen, Sound, Transferred
 from sip.invite import Reason
 from store.errors import Unavailable
-from store.model import User
+from store.model import User, setting_id
 from voicemail.conversation.desk import Desk
 from voicemail.conversation.directory import Left, search
 from voicemail.conversation.greet import greet
-from voicemail.conversation.handler import TABLE, handler_host
+from voicemail.conversation.handler import handler_host
 from voicemail.conversation.host import (
     Caller,
     Directory,
@@ -29,12 +29,15 @@ from voicemail.conversation.host import (
 from voicemail.conversation.leave_message import leave_message
 from voicemail.conversation.lookup import AWAY, WITHIN, Lookup
 from voicemail.conversation.mailbox import mailbox_host
+from voicemail.conversation.screening import Callee, screening
 from voicemail.conversation.transfer import by_rule, put_through
 from voicemail.conversation.user_side import user_side
 from voicemail.greetings import Greetings
 from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.builtin import GOODBYE, OPENING
 from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, RestrictionTable
+from voicemail.policy.numbers import allowed
+from voicemail.policy.transferred import HANDLERS_TABLE
 from voicemail.words import DEFAULT
 
 log = structlog.get_logger()
@@ -132,13 +135,26 @@ class Switchboard:
     async def _first_through(self, host: Host, place: Mailbox | Reception) -> Place:
         """To the host's own telephone. When nobody answers there, the greeting follows."""
         rule = host.transfer
-        done = await by_rule(self._call, rule, rule.number or host.number, host.table)
+        number = rule.number or host.number
+        screen = await self._screening(host, place) if allowed(host.table, number) else None
+        done = await by_rule(self._call, rule, number, host.table, screen)
         if done is Transferred.DONE:
             return Over()
         if isinstance(place, Mailbox):
             reason = Reason.BUSY if done is Transferred.BUSY else Reason.NO_REPLY
             return replace(place, transfer=False, reason=reason)
         return replace(place, transfer=False)
+
+    async def _screening(self, host: Host, place: Mailbox | Reception) -> Screen | None:
+        """What whoever answers for a host is asked first."""
+        if isinstance(place, Reception):
+            owner: UUID | None = setting_id(CallHandler.KIND, place.name)
+        else:
+            owner = place.user.id if place.user else None
+        callee = Callee(owner, host.number, host.language)
+        return await screening(
+            self._desk, self._call, self._greetings, host.transfer, callee, self._caller, self._within
+        )
 
     async def _dialled(self, number: str) -> Place | None:
         """Whose extension that is; None when it is nobody's."""
@@ -219,7 +235,7 @@ class Switchboard:
     async def _transfer(self, number: str) -> Place:
         """A routing rule's transfer."""
         await self._call.answer()
-        table = await self._desk.policies.get(RestrictionTable, TABLE) or RestrictionTable()
+        table = await self._desk.policies.get(RestrictionTable, HANDLERS_TABLE) or RestrictionTable()
         done = await put_through(self._call, number, table)
         return Over() if done is Transferred.DONE else BYE
 

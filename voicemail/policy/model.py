@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import Field
 
 from voicemail.policy.base import DAY, MEGABYTE, Policy
+from voicemail.policy.transfers import OtherTransfer, Transfer
 
 # ------------------------------------------------------------------------------- where a call can go
 
@@ -117,18 +118,6 @@ class GreetingSwitch(Policy):
 # ------------------------------------------------------------------------------- handlers and routing
 
 
-class Transfer(Policy):
-    """Whether a call that comes through a handler is put through before the greeting."""
-
-    enabled: bool = False
-    number: str = ""
-    """"" is the owner's extension."""
-    supervised: bool = False
-    ring_seconds: float = Field(20.0, ge=5, le=120)
-    hold: bool = False
-    """Supervised only: callers may wait for a line that is busy."""
-
-
 CALLER_KEYS: dict[str, Action] = {
     "#": Action(go=Go.SKIP_GREETING),
     "*": Action(go=Go.SIGN_IN),
@@ -155,6 +144,8 @@ class CallHandler(Policy):
     prepend_digits: str = ""
     """Put before the digits that callers dial: "3" where 4001 is dialled for 34001."""
     transfer: Transfer = Transfer()
+    closed_transfer: OtherTransfer = OtherTransfer()
+    alternate_transfer: OtherTransfer = OtherTransfer()
     messages_to: tuple[str, ...] = ()
     """Extensions or "list:<name>"; () takes none."""
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")
@@ -303,6 +294,8 @@ class UserOptions(Policy):
     """Messages are recorded before they are addressed."""
     send_receipts: bool = True
     transfer: Transfer = Transfer()
+    closed_transfer: OtherTransfer = OtherTransfer()
+    alternate_transfer: OtherTransfer = OtherTransfer()
     keys: dict[str, Action] | None = None
     """What keys do during the greeting; None: CALLER_KEYS."""
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")

@@ -11,9 +11,9 @@ from voicemail.errors import VoicemailError
 from voicemail.policy.base import Policy
 from voicemail.policy.house import House
 from voicemail.policy.model import CALLER_KEYS, ClassOfService, RestrictionTable, UserOptions
-from voicemail.policy.numbers import allowed
 from voicemail.policy.references import mistakes, taken
 from voicemail.policy.text import NOTHING, changed, keys, read, shown, written
+from voicemail.policy.transferred import refused
 
 MOST_ALTERNATES = 9
 """Further numbers that administrators can give a user (functions.md section 8)."""
@@ -170,9 +170,5 @@ def why_no_lamp(entry: str, trunks: Collection[str]) -> str:
 
 
 def _transfer(house: House, options: UserOptions) -> list[str]:
-    number = options.transfer.number
     cos = house.all(ClassOfService)[options.cos]
-    table = house.all(RestrictionTable)[cos.transfer_table]
-    if number and not allowed(table, number):
-        return [f"transfer.number: {number} is refused by restriction {cos.transfer_table!r}"]
-    return []
+    return list(refused(house.all(RestrictionTable), cos.transfer_table, options))

@@ -31,6 +31,7 @@ from voicemail.policy.model import (
 )
 from voicemail.policy.numbers import dialable
 from voicemail.policy.routing import why_no_condition
+from voicemail.policy.transferred import HANDLERS_TABLE, no_numbers, refused
 
 DEEPEST = 20
 """Lists within lists."""
@@ -176,7 +177,8 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
             yield from _extension_mistakes(house, CallHandler, name, policy.extension)
             if policy.prepend_digits and not (policy.prepend_digits + "0").isdecimal():
                 yield f"prepend_digits: {policy.prepend_digits!r} is none (digits only)"
-            yield from _transfer_mistakes(policy.keys, policy.transfer.number)
+            yield from no_numbers(policy)
+            yield from refused(house.all(RestrictionTable), HANDLERS_TABLE, policy)
         case Members():
             yield from _extension_mistakes(house, Members, name, policy.extension)
             yield from _loops(house, name, policy)
@@ -186,7 +188,7 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
             yield from _quota_mistakes(policy.quota)
         case UserOptions():
             yield from _zone_mistakes(policy.time_zone)
-            yield from _transfer_mistakes(policy.keys or {}, policy.transfer.number)
+            yield from no_numbers(policy)
         case Location() | Contact() | Device():
             yield from _mistakes_outside(house, name, policy)
         case Schedule():
@@ -291,14 +293,6 @@ def _contact_mistakes(house: House, name: str, contact: Contact) -> Iterator[str
     location = house.all(Location).get(contact.location)
     if location and domain_of(name) != location.domain.casefold():
         yield f"{name} is not of the domain of location {contact.location!r}, {location.domain}"
-
-
-def _transfer_mistakes(keys: Mapping[str, Action], number: str) -> Iterator[str]:
-    if number and not dialable(number):
-        yield f"transfer.number: {number!r} is no number"
-    for key, action in keys.items():
-        if action.go is Go.TRANSFER and not dialable(action.target):
-            yield f"keys.{key}: {action.target!r} is no number"
 
 
 def _condition_mistakes(rule: RoutingRule) -> Iterator[str]:

@@ -1,14 +1,16 @@
 """Where a caller is put through to, and what a final status says."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
 
-from sip.call import Transferred
+from sip.call import HungUp, Transferred
 from sip.endpoint import Engine
+from sip.errors import EngineError
 from sip.line import Line
-from sip.transfer import Out, outcome, refer, way_out
+from sip.transfer import Out, connect, outcome, refer, way_out
 
 INVITE = "INVITE sip:5000@192.0.2.1 SIP/2.0\r\nFrom: <sip:4930555@pbx.example>;tag=1\r\n{}\r\n\r\n"
 
@@ -89,3 +91,47 @@ async def test_who_hears_nothing_of_a_transfer_keeps_the_caller(
 
     assert await refer(call, "sip:1002@192.0.2.5", ring) is Transferred(said)
     assert engine.told == told
+
+
+async def at_once(_ready: Callable[[], Any], _seconds: float) -> None:
+    """Waits for nothing: as if all the time were over."""
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+def says(error: Exception | None) -> Callable[[], Any]:
+    async def asks() -> bool:
+        if error:
+            raise error
+        return await asyncio.Future()
+
+    return asks
+
+
+@pytest.mark.parametrize("error", [None, HungUp(), EngineError("no sound")])
+async def test_who_answers_and_does_not_say_yes_is_let_go(error: Exception | None) -> None:
+    """Silent for a minute, gone, or not to be spoken to."""
+    engine = Obeys()
+    call, leg = Line(cast(Engine, engine), 1), Line(cast(Engine, engine), 2)
+    leg.heard("media", True)
+    leg.heard("confirmed", None)
+    done = await connect(call, leg, Out("vm.example", dial=dial), "sip:1002@x", "", at_once, 5.0, says(error))
+    assert done is Transferred.DECLINED
+    assert engine.told == ["end"], "the leg's; nobody was joined"
+    assert len(asyncio.all_tasks()) == 1, "nobody is asked any more"
+
+
+async def test_a_caller_who_goes_meanwhile_ends_the_question_too() -> None:
+    engine = Obeys()
+    call, leg = Line(cast(Engine, engine), 1), Line(cast(Engine, engine), 2)
+
+    async def ring(_ready: Callable[[], Any], _seconds: float) -> None:
+        if leg.talks:
+            await at_once(_ready, _seconds)
+            raise HungUp
+        leg.heard("media", True)
+        leg.heard("confirmed", None)
+
+    with pytest.raises(HungUp):
+        await connect(call, leg, Out("vm.example", dial=dial), "sip:1002@x", "", ring, 5.0, says(None))
+    assert engine.told == ["end"] and len(asyncio.all_tasks()) == 1

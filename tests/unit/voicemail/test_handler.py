@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from sip import wav
-from sip.call import Transferred
+from sip.call import Sound, Transferred
 from sip.invite import Invite, Redirection
 from store.model import setting_id
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step, at_every_moment
@@ -24,9 +24,9 @@ from voicemail.policy.model import (
     RoutingRule,
     Source,
     Table,
-    Transfer,
     Undeliverable,
 )
+from voicemail.policy.transfers import OnBusy, Transfer
 
 TO_PILOT = Invite("call-1", PILOT, "+4930555")
 TO_SALES = replace(TO_PILOT, dialled="5100")
@@ -38,7 +38,7 @@ OPENING = (
 BEN_GREETS = ("default_greeting_before", "n_1", "n_0", "n_0", "n_2", "default_greeting_after")
 LEAVES = Speaks(5.0, "hang-up")
 SALES = setting_id("handler", "sales")
-WAITING = [*["silence_1s"] * 9, "still_holding", *["silence_1s"] * 9]
+WAITING = ["hold_music", "still_holding", "hold_music"]
 BEN_KEY = {"1": Action(go=Go.USER, target="1002")}
 
 
@@ -210,7 +210,7 @@ async def test_a_handlers_telephone_is_tried_before_its_greeting(
             2,
             ["hold_menu", *WAITING, "please_hold", "line_is_busy", "hold_menu", "opening_welcome"],
         ),
-        (("1", Barges("2", "still_holding")), 1, ["hold_menu", *WAITING[:10], "opening_welcome"]),
+        (("1", Barges("2", "still_holding")), 1, ["hold_menu", *WAITING[:2], "opening_welcome"]),
         (("7", "", "", ""), 1, ["hold_menu", "invalid_key", *["hold_menu", "still_there"] * 2, "hold_menu"]),
         (("1",) * 20, 15, ["hold_menu", *WAITING, "please_hold"]),
     ],
@@ -218,10 +218,62 @@ async def test_a_handlers_telephone_is_tried_before_its_greeting(
 async def test_who_finds_a_line_busy_may_wait_or_leave_a_message(
     home: House, script: tuple[Step, ...], tries: int, heard: list[str]
 ) -> None:
-    await sales(home, transfer=Transfer(enabled=True, number="200", supervised=True, hold=True))
+    await sales(home, transfer=Transfer(enabled=True, number="200", supervised=True, on_busy=OnBusy.ASK))
     call = await talk(home, TO_SALES, *script, ends=Transferred.BUSY)
     assert call.transfers == [("connect", "200")] * tries
     assert call.heard[: 2 + len(heard)] == ["please_hold", "line_is_busy", *heard]
+
+
+@pytest.mark.parametrize(
+    ("script", "tries", "heard"),
+    [
+        ((Barges("2", "holding_menu"),), 1, ["opening_welcome"]),
+        ((Barges("1", "holding_menu"), Barges("2", "still_holding")), 1, [*WAITING[:2], "opening_welcome"]),
+        ((Barges("7", "holding_menu"),), 15, [*WAITING, "please_hold", "line_is_busy", "holding_menu"]),
+        ((), 15, [*WAITING, "please_hold", "line_is_busy", "holding_menu", *WAITING]),
+    ],
+)
+async def test_who_is_put_on_hold_waits_unless_he_says_otherwise(
+    home: House, script: tuple[Step, ...], tries: int, heard: list[str]
+) -> None:
+    await sales(home, transfer=Transfer(enabled=True, number="200", supervised=True, on_busy=OnBusy.HOLD))
+    call = await talk(home, TO_SALES, *script, ends=Transferred.BUSY)
+    assert call.transfers == [("connect", "200")] * tries
+    assert call.heard[: 3 + len(heard)] == ["please_hold", "line_is_busy", "holding_menu", *heard]
+    assert call.heard.count("opening_welcome") == 1
+
+
+async def test_a_line_that_becomes_free_takes_who_waits(home: House) -> None:
+    await sales(home, transfer=Transfer(enabled=True, number="200", supervised=True, on_busy=OnBusy.HOLD))
+    call = home.call(invite=TO_SALES)
+    call.transferred = Transferred.BUSY
+
+    def free(sound: Sound) -> None:
+        if sound == "still_holding":
+            call.transferred = Transferred.DONE
+
+    call.on_sound = free
+    await home.pilot().handle(call)
+    assert call.transfers == [("connect", "200")] * 2 and call.gone
+
+
+@pytest.mark.parametrize("on_busy", [OnBusy.ASK, OnBusy.HOLD])
+async def test_nobody_waits_where_the_callers_side_puts_through(home: House, on_busy: OnBusy) -> None:
+    await sales(home, transfer=Transfer(enabled=True, number="200", on_busy=on_busy))
+    call = await talk(home, TO_SALES, ends=Transferred.BUSY)
+    assert call.heard[:3] == ["please_hold", "line_is_busy", "opening_welcome"]
+
+
+async def test_a_caller_may_hang_up_anywhere_while_waiting(home: House) -> None:
+    await sales(home, transfer=Transfer(enabled=True, number="200", supervised=True, on_busy=OnBusy.HOLD))
+
+    async def check(call: ScriptedCall) -> None:
+        call.transferred = Transferred.BUSY
+        await home.pilot().handle(call)
+        assert call.ended
+
+    script = (Barges("1", "holding_menu"), Barges("2", "still_holding"))
+    await at_every_moment(lambda at: home.call(*script, leaves_at=at, invite=TO_SALES), check)
 
 
 async def test_a_handlers_language_holds_for_the_rest_of_the_call(home: House) -> None:

@@ -27,9 +27,9 @@ from voicemail.policy.model import (
     Quota,
     Schedule,
     Source,
-    Transfer,
     UserOptions,
 )
+from voicemail.policy.transfers import Transfer
 
 NAMES = ("default_greeting_before", "n_1", "n_0", "n_0", "n_1")
 SYSTEM = (*NAMES, "default_greeting_after")

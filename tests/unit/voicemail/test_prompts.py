@@ -114,6 +114,15 @@ def test_the_second_of_silence_is_silent() -> None:
     assert len(samples("en", "silence_1s")) == 8000
 
 
+def test_the_music_for_who_waits_is_in_tune_and_quieter_than_speech() -> None:
+    music = samples("en", "hold_music")
+    assert len(music) / 8000 == pytest.approx(24 * 0.42, abs=0.05)
+    first = np.abs(np.fft.rfft(music[:3360]))
+    assert abs(int(first.argmax()) * 8000 / 3360 - render.pitch("d5")) < 5
+    assert render.pitch("a4") == 440 and level(music) < -20
+    assert np.abs(music).max() < 0.1
+
+
 def test_a_missing_prompt_is_none_and_no_error() -> None:
     assert BOOK.find("no_such_prompt") is None
     assert BOOK.find("../en/tone") is None

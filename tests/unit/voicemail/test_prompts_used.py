@@ -10,6 +10,7 @@ import voicemail
 from voicemail import words
 from voicemail.conversation.setup.devices import MENUS
 from voicemail.policy.model import GreetingKind, UserOptions
+from voicemail.policy.transfers import RuleKind, Transfer
 from voicemail.prompts import SHIPPED, catalogue, read
 
 SOURCE = Path(voicemail.__file__).parent
@@ -17,11 +18,13 @@ NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 MADE = {
     *(f"{kind.value}_greeting" for kind in GreetingKind if kind is not GreetingKind.ERROR),
     *(f"device_{kind.value}" for kind in MENUS),
+    *(f"{kind.value}_transfer" for kind in RuleKind if kind is not RuleKind.STANDARD),
     *(f"language_{language}" for language in words.LANGUAGES),
     *("address_name_brief", "address_number_brief"),
 }
-"""Names that are put together: setup/greetings.py, setup/devices.py, setup/messages.py, address.py."""
-NO_PROMPTS = {*UserOptions.model_fields, "default_transfer"}
+"""Names that are put together: setup/greetings.py, setup/devices.py, setup/transfer.py,
+setup/messages.py, address.py."""
+NO_PROMPTS = {*UserOptions.model_fields, *Transfer.model_fields, "default_transfer"}
 """Other names with an underscore in the conversations."""
 
 

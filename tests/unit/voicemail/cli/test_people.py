@@ -73,6 +73,12 @@ def test_what_is_kept_for_a_user_is_shown_and_changed(voicemail: CommandLine, st
         ("options 4001 mail=anna", "user 4001: mail: 'anna' is no mail address"),
         ("options 4001 pin_changed=-", "pin_changed: this is not set by hand"),
         ("options 4001 transfer.number=900", "user 4001: transfer.number: 900 is refused by restriction"),
+        (
+            "options 4001 alternate_transfer.number=900",
+            "user 4001: alternate_transfer.number: 900 is refused by restriction",
+        ),
+        ("options 4001 keys.5=transfer:900", "user 4001: keys.5: 900 is refused by restriction"),
+        ("options 4001 closed_transfer.on_busy=x", "closed_transfer.on_busy: input should be 'greeting'"),
         ("options 4001 colour=red", "colour: there is no such key"),
         ("options 4001 colour", "'colour': give key=value"),
         ("extension add 4001 4002", "user 4001: 4002 is the number of Ben"),

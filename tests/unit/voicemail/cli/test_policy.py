@@ -84,6 +84,11 @@ def test_there_is_one_rule_for_aging(voicemail: CommandLine) -> None:
         ("handler set x keys.1=handler:no", "handler 'x': keys.1: there is no handler named 'no'"),
         ("handler set x keys.1=user:9999", "handler 'x': keys.1: no user has extension 9999"),
         ("handler set x keys.1=transfer:*72", "handler 'x': keys.1: '*72' is no number"),
+        ("handler set x transfer.number=*72", "handler 'x': transfer.number: '*72' is no number"),
+        (
+            "handler set x closed_transfer.number=900",
+            "handler 'x': closed_transfer.number: 900 is refused by restriction 'default_transfer'",
+        ),
         ("handler set x messages_to=list:no", "handler 'x': messages_to: there is no list named 'no'"),
         ("handler set x extension=4001", "handler 'x': extension: 4001 is the number of Anna"),
         ("handler set x extension=4x", "handler 'x': extension: '4x' is none (digits only)"),

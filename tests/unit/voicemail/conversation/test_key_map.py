@@ -9,11 +9,16 @@ import pytest
 from voicemail.conversation.hear_messages import AFTER, AFTER_DELETED, DURING
 from voicemail.conversation.main_menu import MAIN
 from voicemail.conversation.menu import Menu
+from voicemail.conversation.screening import ASKED
+from voicemail.conversation.setup.transfer import OTHER, SCREENING, STANDARD, WHICH
 from voicemail.prompts import SHIPPED, catalogue
 
 PAGE = Path(__file__).parents[4] / "docs/users.md"
 ROWS = re.findall(r"^\|(\w+)\|([0-9*#]+)\|", PAGE.read_text(), re.MULTILINE)
-MENUS: dict[str, Menu[Any]] = {"main": MAIN, "during": DURING, "after": AFTER, "deleted": AFTER_DELETED}
+MENUS: dict[str, Menu[Any]] = {
+    "main": MAIN, "during": DURING, "after": AFTER, "deleted": AFTER_DELETED,
+    "transfer": WHICH, "rule": OTHER, "screening": SCREENING, "call": ASKED,
+}  # fmt: skip
 SPEECH = catalogue(SHIPPED / "en")["speech"]
 UNSAID = {"main": {"3"}, "during": {"*"}, "after": {"*"}, "deleted": {"*"}}
 """Keys whose help is that of a longer one, or that go back everywhere."""
@@ -29,5 +34,10 @@ def test_the_help_of_a_menu_says_all_of_its_keys(name: str) -> None:
     menu = MENUS[name]
     said = " ".join(SPEECH[each] for each in menu.help if isinstance(each, str))
     words = said.replace("pound", "#").replace("star", "*")
-    for key in set(menu.keys) - UNSAID[name]:
+    for key in set(menu.keys) - UNSAID.get(name, set()):
         assert re.search(rf"(^|\D){re.escape(' '.join(key))}\.", words), f"{key} is not said"
+
+
+def test_the_standard_rule_has_the_keys_of_the_others() -> None:
+    assert {**OTHER.keys, **STANDARD.keys} == OTHER.keys
+    assert "press 6" not in SPEECH["transfer_menu"] and "press 5" in SPEECH["transfer_menu"]

@@ -28,6 +28,7 @@ from voicemail.policy.model import (
     Source,
     UserOptions,
 )
+from voicemail.policy.transfers import OnBusy, OtherTransfer, Transfer
 
 GOOD = "274916"
 
@@ -185,13 +186,53 @@ async def test_no_pin_is_ever_spoken_or_half_kept(home: House) -> None:
 
 
 async def test_calls_are_put_through_to_an_allowed_number_only(home: House) -> None:
-    call = await run(home, "4", "2", "9011498912345", "2", "1002", "3", "*", "*")
+    call = await run(home, "4", "1", "2", "9011498912345", "2", "1002", "3", "*", "*", "*")
     assert "number_not_allowed" in call.heard
     kept = (await options(home)).transfer
     assert (kept.enabled, kept.number, kept.supervised) == (True, "1002", True)
     assert "transfer_is_supervised" in call.heard
-    await run(home, "4", "1", "*", "*")
+    await run(home, "4", "1", "1", "*", "*", "*")
     assert not (await options(home)).transfer.enabled
+
+
+async def test_another_transfer_rule_has_an_end_and_may_lead_to_the_greeting(home: House) -> None:
+    call = await run(home, "4", "2", "6", "9999", "6", "0310", "2", "1002", "7", "*", "*", "*")
+    assert "no_such_day" in call.heard and "calls_go_to_greeting" in call.heard
+    kept = (await options(home)).alternate_transfer
+    end = datetime(2026, 3, 11, tzinfo=START.tzinfo)
+    assert (kept.active, kept.until, kept.number, kept.enabled) == (True, end, "1002", False)
+    assert (await options(home)).transfer == Transfer(), "the standard rule is as it was"
+    await run(home, "4", "2", "1", "*", "*", "*")
+    assert not (await options(home)).alternate_transfer.active
+    await run(home, "4", "3", "1", "*", "*", "*")
+    assert (await options(home)).closed_transfer == OtherTransfer(active=True)
+
+
+async def test_a_rule_whose_end_has_come_is_told_to_be_off_and_turned_on_without_one(home: House) -> None:
+    past = OtherTransfer(active=True, until=START - timedelta(days=1), number="1002")
+    await home.desk().policies.set_options(ANNA.id, UserOptions(alternate_transfer=past))
+    call = await run(home, "4", "2", "1", "*", "*", "*")
+    at = call.heard.index("alternate_transfer")
+    assert call.heard[at + 1] == "is_off"
+    kept = (await options(home)).alternate_transfer
+    assert (kept.active, kept.until, kept.number) == (True, None, "1002")
+
+
+async def test_screening_and_waiting_need_a_supervised_transfer(home: House) -> None:
+    call = await run(home, "4", "1", "4", "1", "2", "3", "2", "*", "5", "5", "*", "*", "*")
+    kept = (await options(home)).transfer
+    assert (kept.announce, kept.ask_name, kept.confirm) == (True, False, True)
+    assert (kept.supervised, kept.enabled, kept.on_busy) == (True, False, OnBusy.HOLD)
+    assert {"when_busy_ask", "when_busy_hold", "screen_name", "screen_confirm"} <= {*call.heard}
+    await run(home, "4", "1", "5", "4", "3", "*", "*", "*", "*")
+    kept = (await options(home)).transfer
+    assert (kept.on_busy, kept.confirm) == (OnBusy.GREETING, False)
+
+
+@pytest.mark.parametrize("pressed", ["*", "900"])
+async def test_a_number_that_is_not_taken_changes_nothing(home: House, pressed: str) -> None:
+    await run(home, "4", "2", "2", pressed, "6", "*", "*", "*", "*")
+    assert await options(home) == UserOptions(enrolled=True)
 
 
 async def test_a_phone_is_told_only_where_dialling_out_is_allowed(home: House) -> None:
@@ -323,7 +364,7 @@ WHOLE: tuple[Step, ...] = (
         "1",
         "*",
     ),
-    *("3", "2", 2.0, "#", "3", "1", "*", "4", "1", "2", "1002", "3", "*", "*"),
+    *("3", "2", 2.0, "#", "3", "1", "*", "4", "1", "1", "2", "1002", "3", "*", "*", "*"),
 )
 
 
