@@ -73,6 +73,16 @@ async def test_what_work_is_about_is_known_also_when_it_is_done(store: Store) ->
     assert await store.outbox.message_of(uuid7()) is None
 
 
+async def test_work_is_found_by_its_id_and_so_is_how_it_ended(store: Store) -> None:
+    await store.outbox.add([CALL])
+    [item] = await work(store)
+    assert await store.outbox.get(CALL.id) == item and await store.outbox.get(uuid7()) is None
+    assert await store.outbox.result(CALL.id) is None
+    await store.outbox.done(item, "answered", 1, wait=0.1)
+    assert await store.outbox.get(CALL.id) == item
+    assert (await store.outbox.result(CALL.id), await store.outbox.result(uuid7())) == ("answered", None)
+
+
 @pytest.mark.parametrize("device", [False, True])
 @pytest.mark.parametrize("mail", ["", "ann@example.org"])
 async def test_new_messages_are_announced_to_who_has_an_address_or_a_device(

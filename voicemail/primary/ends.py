@@ -4,12 +4,17 @@ from datetime import datetime
 
 import structlog
 
-from store.model import Work
+from store.model import OutboxItem, Work
 from voicemail.primary.backoff import out_of_patience
 from voicemail.primary.work import Done, Job, Postpone, Trouble
 
 PATIENT_THEMSELVES = (Work.POST,)
 """Their handler gives up, since it has to tell somebody."""
+STATES = (Work.LAMP,)
+"""Repeating these is harmless: the peer may learn a moment later that they are done."""
+WAIT_FOR_PEER = 1.0
+"""Seconds at most until whoever takes over knows that something is done, and repeats at most what comes
+next. A peer that hangs is given up after two."""
 GIVEN_UP = "given up: "
 """How the result of work begins that was not done."""
 Troubled = tuple[Trouble | None, Trouble | None]
@@ -25,6 +30,11 @@ def patient(step: Done | Postpone, now: datetime) -> Done | Postpone:
     if isinstance(step, Postpone) and out_of_patience(step.item.created, now, step.item.attempts):
         return Done(step.item, GIVEN_UP + step.why)
     return step
+
+
+def wait_for_peer(item: OutboxItem) -> float:
+    """Seconds that its end waits for the peer's disk."""
+    return 0.0 if item.kind in STATES else WAIT_FOR_PEER
 
 
 def given_up(step: Done) -> str:

@@ -31,7 +31,7 @@ from voicemail.primary.agenda import (
     Verdict,
 )
 from voicemail.primary.clock import Clock
-from voicemail.primary.ends import given_up, patient, tell
+from voicemail.primary.ends import given_up, patient, tell, wait_for_peer
 from voicemail.primary.handler import Handler
 from voicemail.primary.lease import LONG_AGO, Lease, NotPrimary, Permit
 
@@ -381,7 +381,7 @@ class Runner:
         item = step.item
         about = {"id": str(item.id), "kind": item.kind.value, "attempts": item.attempts + 1}
         if isinstance(step, Done):
-            await self._store.outbox.done(item, step.result, epoch)
+            await self._store.outbox.done(item, step.result, epoch, wait=wait_for_peer(item))
             log.info("outbox item done", **about, result=step.result)
             if self._on_giving_up and (why := given_up(step)):
                 self._spawn(self._on_giving_up(item, why))
