@@ -176,6 +176,9 @@ class Outbox(Protocol):
         """A piece of work, done or not; None for no such work, and for a kind that only a newer release
         knows."""
 
+    async def owing(self, kind: Work, message_id: UUID | None = None) -> Mapping[UUID, UUID]:
+        """Work of a kind that is not done and is about a message (this one, or any): which, by its id."""
+
     async def result(self, item_id: UUID) -> str | None:
         """How it ended; None while it is not done."""
 

@@ -176,6 +176,10 @@ class MemoryOutbox:
         self._state.check()
         return self._state.outbox.get(item_id)
 
+    async def owing(self, kind: Work, message_id: UUID | None = None) -> Mapping[UUID, UUID]:
+        found = {i.id: i.message_id for i in self._open() if i.kind is kind and i.message_id}
+        return {one: about for one, about in found.items() if message_id in (None, about)}
+
     async def result(self, item_id: UUID) -> str | None:
         self._state.check()
         return self._state.done.get(item_id)

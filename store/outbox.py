@@ -42,6 +42,10 @@ MESSAGE_OF = "select message_id from public.outbox where id = %s"
 GET = """
 select id, kind, mailbox_id, message_id, created, 0, payload::text
   from public.outbox where id = %s and kind = any(%s)"""
+OWING = """
+select id, message_id from public.outbox_due
+ where kind = %(kind)s and message_id is not null
+   and (%(message)s::uuid is null or message_id = %(message)s::uuid)"""
 RESULT = "select result from public.outbox_done where outbox_id = %s order by at, id limit 1"
 DROP = "select public.drop_work(%s, %s, %s::smallint, %s)"
 HURRY = """
@@ -109,6 +113,10 @@ class PostgresOutbox:
     async def get(self, item_id: UUID) -> OutboxItem | None:
         rows = await self._connections.query(GET, (item_id, KINDS))
         return OutboxItem(rows[0][0], Work(rows[0][1]), *rows[0][2:]) if rows else None
+
+    async def owing(self, kind: Work, message_id: UUID | None = None) -> Mapping[UUID, UUID]:
+        rows = await self._connections.query(OWING, {"kind": kind.value, "message": message_id})
+        return {row[0]: row[1] for row in rows}
 
     async def result(self, item_id: UUID) -> str | None:
         rows = await self._connections.query(RESULT, (item_id,))

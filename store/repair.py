@@ -84,7 +84,8 @@ class Overwritten:
 
 async def pull(admin: str, link: str) -> dict[str, int]:
     """Insert the rows that the peer has and this node lacks, the peer's newer settings, and its earlier row
-    where both wrote one under the same id; how many, by table. `admin`: this node's database as superuser; `link`: the peer's. Repeating it is harmless.
+    where both wrote one under the same id; how many, by table. `admin`: this node's database as superuser;
+    `link`: the peer's. Repeating it is harmless.
 
     Nothing is missed when the peer already keeps a slot for this node. Raises Unavailable.
     """

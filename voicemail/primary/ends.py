@@ -4,6 +4,7 @@ from datetime import datetime
 
 import structlog
 
+from store.api import Store
 from store.model import OutboxItem, Work
 from voicemail.primary.backoff import out_of_patience
 from voicemail.primary.work import Done, Job, Postpone, Trouble
@@ -35,6 +36,13 @@ def patient(step: Done | Postpone, now: datetime) -> Done | Postpone:
 def wait_for_peer(item: OutboxItem) -> float:
     """Seconds that its end waits for the peer's disk."""
     return 0.0 if item.kind in STATES else WAIT_FOR_PEER
+
+
+async def done_already(store: Store, job: Job) -> bool:
+    """Whether there is nothing to do any more: somebody dropped it while it waited here, or did it on the
+    other side of a cut. Raises Unavailable."""
+    states = not job.items or any(item.kind in STATES for item in job.items)
+    return not states and all([await store.outbox.result(item.id) is not None for item in job.items])
 
 
 def given_up(step: Done) -> str:

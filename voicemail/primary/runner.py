@@ -31,7 +31,7 @@ from voicemail.primary.agenda import (
     Verdict,
 )
 from voicemail.primary.clock import Clock
-from voicemail.primary.ends import given_up, patient, tell, wait_for_peer
+from voicemail.primary.ends import done_already, given_up, patient, tell, wait_for_peer
 from voicemail.primary.handler import Handler
 from voicemail.primary.lease import LONG_AGO, Lease, NotPrimary, Permit
 
@@ -327,7 +327,10 @@ class Runner:
 
     async def _perform(self, job: Job, handler: Handler, epoch: int) -> None:
         try:
-            outcome = await handler.perform(job, self._permit(epoch))
+            if await done_already(self._store, job):
+                outcome = Outcome(Verdict.SENT, "it was done or dropped meanwhile")
+            else:
+                outcome = await handler.perform(job, self._permit(epoch))
         except Fenced:
             self._fenced(epoch)
             outcome = Outcome(Verdict.STOPPED, "the duty is over")

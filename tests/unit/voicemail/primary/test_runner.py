@@ -503,6 +503,19 @@ async def test_no_mail_goes_out_before_the_peer_knows_of_the_one_before_but_lamp
     assert len(primary.post.mails) == 3
 
 
+async def test_what_is_dropped_while_it_waits_for_its_turn_is_not_sent(primary: Primary) -> None:
+    primary.post.held = asyncio.Event()
+    async with primary.on_duty():
+        for _ in range(3):
+            await primary.deposit()
+        await eventually(lambda: primary.post.stuck == 1)
+        mails = [each for each in primary.store.state.outbox.values() if each.kind is Work.MAIL]
+        assert await primary.store.outbox.drop(mails[1].id, "dropped by hand")
+        primary.post.held.set()
+        await primary.until_done()
+    assert len(primary.post.mails) == 2 and primary.store.state.done[mails[1].id] == "dropped by hand"
+
+
 async def test_fenced_breaks_off_what_is_in_flight(primary: Primary) -> None:
     primary.post.held = asyncio.Event()
     async with primary.on_duty():
