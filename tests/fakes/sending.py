@@ -41,11 +41,15 @@ class Sent:
     failures: dict[str, Exception] = field(default_factory=dict)
     hanging: dict[str, asyncio.Event] = field(default_factory=dict)
     until_stuck: int = 1000
+    longest: int = 10**9
+    """Bytes of a mail that are taken."""
 
     async def send(self, parcel: Parcel, route: Route, permit: Permit) -> None:
         permit()
         if failure := self.failures.get(parcel.receiver):
             raise failure
+        if len(parcel.content) > self.longest:
+            raise aiosmtplib.SMTPDataError(552, "5.3.4 too big")
         self.parcels.append(parcel)
         self.routes.append(route)
         if event := self.hanging.get(parcel.receiver):

@@ -142,8 +142,10 @@ def report(
     recipients: Sequence[Recipient],
     status: str,
     why: str,
+    original: UUID | None = None,
 ) -> NewWork:
-    """Work of telling the sender what became of his mail, for the Primary."""
+    """Work of telling the sender what became of his mail, for the Primary. `original`: where all of the mail
+    is kept, if it goes back as a whole."""
     delivered = status.startswith("2")
     payload = {
         "kind": DELIVERED if delivered else FAILED,
@@ -151,6 +153,7 @@ def report(
         "original_id": message_id,
         "recipients": [each.address for each in recipients],
         "original_recipients": [plain(each.original.partition(";")[2]) for each in recipients],
+        "original_types": [each.original.partition(";")[0] for each in recipients],
         "status": status,
         "why": why,
         "headers": header_block(raw),
@@ -158,7 +161,7 @@ def report(
         "ret": letter.ret,
     }
     about = f"report {status} {' '.join(sorted(each.address for each in recipients))}"
-    return NewWork(uuid5(key, about), Work.REPORT, SYSTEM, payload=json.dumps(payload))
+    return NewWork(uuid5(key, about), Work.REPORT, SYSTEM, original, json.dumps(payload))
 
 
 def our_mail(report: Report, domains: Sequence[str]) -> UUID | None:

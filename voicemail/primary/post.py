@@ -7,7 +7,7 @@ author as a message that says so; when it is four hours late, he is told once th
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Protocol
 from uuid import UUID
@@ -113,9 +113,10 @@ class Post:
             ended = Outcome(Verdict.REFUSED, f"given up: {ended.text}")
         if item.kind is Work.POST and ended.verdict is Verdict.REFUSED:
             await bring_back(self._store, item, ended.text)
-            await self._clear(item)
         if item.kind is Work.POST and ended.verdict is Verdict.SENT:
             await self._taken(item)
+        elif ended.verdict in (Verdict.SENT, Verdict.REFUSED):
+            await self._clear(item)
         return ended
 
     # -- where to ------------------------------------------------------------------------------------
@@ -174,8 +175,20 @@ class Post:
     # -- sending -------------------------------------------------------------------------------------
 
     async def _sent(self, item: OutboxItem, permit: Permit) -> Outcome:
+        if item.kind is Work.POST:
+            return await self._handed(item, self._posted(item), permit)
+        whole = await self._whole(item)
+        ended = await self._handed(item, self._reported(item, whole), permit)
+        if whole and ended.verdict is Verdict.REFUSED:  # too big, perhaps, or of eight bits
+            log.info("report goes without the mail", id=str(item.id), why=ended.text)
+            ended = await self._handed(item, self._reported(item, b""), permit)
+        return ended
+
+    async def _handed(
+        self, item: OutboxItem, writing: Coroutine[None, None, list[Parcel]], permit: Permit
+    ) -> Outcome:
         try:
-            parcels = await (self._posted(item) if item.kind is Work.POST else self._reported(item))
+            parcels = await writing
             if not parcels:
                 return Outcome(Verdict.SENT, "nothing sent: the message was taken back")
             for parcel in parcels:
@@ -217,10 +230,20 @@ class Post:
         found = [await self._store.users.get(each) for each in ids if each]
         return {user.id: user for user in found if user}
 
-    async def _reported(self, item: OutboxItem) -> list[Parcel]:
+    async def _whole(self, item: OutboxItem) -> bytes:
+        """The mail that a report is about, where all of it goes back; b"" otherwise. Raises Unavailable."""
+        message = item.message_id and await self._store.messages.get(item.message_id)
+        if not message or message.mailbox_id != OUTGOING:  # of a receipt it is the user's message
+            return b""
+        try:
+            return await self._store.messages.audio(message.id)
+        except NotFound:
+            return b""
+
+    async def _reported(self, item: OutboxItem, whole: bytes) -> list[Parcel]:
         """Raises CannotGo."""
         try:
-            mails = await asyncio.to_thread(report_mails, item, self._domain)
+            mails = await asyncio.to_thread(report_mails, item, self._domain, whole)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, VoicemailError) as error:
             raise CannotGo(f"not a report: {error!r}") from None
         return [Parcel(each, "", self._address(item)) for each in mails]
@@ -261,7 +284,7 @@ class Post:
         died before it could clear them away."""
         owed: set[UUID] = set()
         kept = await self._store.messages.listing(OUTGOING)
-        for kind in (Work.POST, Work.REPORT):
+        for kind in LEAVING:
             owed.update((await self._store.outbox.owing(kind)).values())
         for message in to_clear(kept, owed, self._clock.now()):
             log.info("message of OUTGOING cleared away", message_id=str(message.id))

@@ -35,6 +35,8 @@ log = structlog.get_logger()
 
 NON_DELIVERY, LATE_ONE = "non-delivery", "late"
 """What is told."""
+LEAVING = (Work.POST, Work.REPORT)
+"""For what messages of OUTGOING are kept."""
 DROPPED = "dropped by an administrator"
 KEPT_FOR = 2 * PATIENCE
 """After a message could first leave: for so long we may have tried, and then so long the host that took it,
@@ -152,13 +154,17 @@ async def tell(store: Store, item: OutboxItem, what: str, why: str) -> tuple[UUI
 
 
 async def clear(store: Store, item: OutboxItem, ended: Collection[UUID] = ()) -> None:
-    """Take the message away when this was its last address and nobody took it. `ended`: rows that the store
-    may not know yet to be done. Never fails: what went must not go again."""
+    """Take the message of OUTGOING away when this was the last that waited for it and nobody took it.
+    `ended`: rows that the store may not know yet to be done. Never fails: what went must not go again."""
     try:
         message = item.message_id and await store.messages.get(item.message_id)
-        if not message or message.folder is not Folder.NEW:
+        if not message or message.mailbox_id != OUTGOING or message.folder is not Folder.NEW:
             return
-        if not (await store.outbox.owing(Work.POST, message.id)).keys() - {item.id, *ended}:
+        owing = {
+            *await store.outbox.owing(Work.POST, message.id),
+            *await store.outbox.owing(Work.REPORT, message.id),
+        }
+        if not owing - {item.id, *ended}:
             await store.messages.mark(message.id, Mark.PURGE)
     except StoreError as error:
         log.warning("message stays in OUTGOING", message_id=str(item.message_id), why=str(error))
@@ -169,7 +175,7 @@ async def taken(store: Store, item: OutboxItem) -> None:
     while (`to_clear`). Never fails."""
     try:
         message = item.message_id and await store.messages.get(item.message_id)
-        if message and message.folder is Folder.NEW:
+        if message and message.mailbox_id == OUTGOING and message.folder is Folder.NEW:
             await store.messages.mark(message.id, Mark.READ)
     except StoreError as error:
         log.warning("message is not noted as taken", message_id=str(item.message_id), why=str(error))
@@ -206,7 +212,7 @@ async def drop(store: Store, item_id: UUID, why: str = DROPPED) -> bool:
         return False
     if item:
         log.warning("outbox item dropped", id=str(item_id), kind=item.kind.value, **_ends(item), why=why)
-    if item and item.kind is Work.POST:
+    if item and item.kind in LEAVING:
         await clear(store, item)
     return True
 

@@ -7,6 +7,7 @@ bytes.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 
 from voicemail.errors import VoicemailError
@@ -67,6 +68,19 @@ DISPOSITIONS = {
 }
 
 
+RFC822 = "rfc822"
+KIND = re.compile(r"[A-Za-z0-9-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Whom the sender of a mail wrote to at first (ORCPT, RFC 3461 section 4.2), decoded."""
+
+    address: str
+    kind: str = RFC822
+    """Type of the address (RFC 3464 section 2.1.2)."""
+
+
 class NoReport(VoicemailError):
     """None may be made: the mail is a report or an automatic answer itself, or nobody is to be told."""
 
@@ -80,11 +94,11 @@ def dsn(
     domain: str,
     to: str,
     whole: bool = False,
-    original_recipient: str = "",
+    original_recipient: "Original | None" = None,
 ) -> bytes:
     """What became of a message on its way, to the address it came from (`to`, its Return-Path), from
     postmaster@`domain`. `original` is the mail as it came: its header goes back, or all of it if `whole`
-    (RET=FULL, RFC 3461). `original_recipient` is ORCPT's address.
+    (RET=FULL, RFC 3461). `original_recipient` is what its sender gave as ORCPT.
 
     Raises NoReport and NoAddress; ValueError for an action that is a receiver's (see `mdn`)."""
     if report.is_disposition:
@@ -110,7 +124,7 @@ def mdn(
     sent: datetime,
     sender: Person,
     to: str,
-    original_recipient: str = "",
+    original_recipient: "Original | None" = None,
     by_itself: bool = False,
 ) -> bytes:
     """What the receiver did with a message whose sender asked for a receipt (`to`, its
@@ -151,8 +165,11 @@ def _status(action: Action) -> str:
     return {Action.FAILED: "5.0.0", Action.DELAYED: "4.0.0"}.get(action, "2.0.0")
 
 
-def _recipients(report: Report, original: str) -> str:
-    fields = field("Original-Recipient", f"rfc822; {_ascii(original)}") if original else ""
+def _recipients(report: Report, original: Original | None) -> str:
+    fields = ""
+    if original and original.address:
+        kind = original.kind if KIND.fullmatch(original.kind) else RFC822
+        fields = field("Original-Recipient", f"{kind}; {_ascii(original.address)}")
     return fields + field("Final-Recipient", f"rfc822; {_ascii(report.recipient)}")
 
 

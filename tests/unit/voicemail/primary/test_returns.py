@@ -1,5 +1,7 @@
 """What comes back of messages for elsewhere: dropped ones, and how long copies are kept."""
 
+import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
 
@@ -12,13 +14,18 @@ from store.model import (
     Folder,
     Message,
     MessageKind,
+    NewMessage,
     NewWork,
+    OutboxItem,
     Setting,
     Work,
 )
 from tests.fakes.sending import ANNA, BUSY, SPEECH, Office
-from voicemail.intake import reports
+from voicemail.intake import reports, returned
+from voicemail.intake.decide import report
+from voicemail.intake.letter import Letter, Recipient, Trust
 from voicemail.policy.model import Undeliverable
+from voicemail.primary.agenda import Verdict
 from voicemail.primary.returns import DROPPED, KEPT_FOR, MOST_KEPT, drop, to_clear
 from voicemail.vpim.model import Action, Report
 
@@ -101,10 +108,10 @@ async def test_a_report_that_comes_after_the_other_system_took_it_has_the_author
     await office.try_once(item)
     await office.record(item)
     about = message_from_bytes(office.sent.parcels[0].content)["Message-ID"].strip("<>")
-    report = Report(Action.FAILED, "2722@vm2.example", about, "5.2.2", "no room")
-    on = await reports.about(office.store, report, ("vm1.example",), ANNA)
+    told = Report(Action.FAILED, "2722@vm2.example", about, "5.2.2", "no room")
+    on = await reports.about(office.store, told, ("vm1.example",), ANNA)
     assert on and on.message
-    await reports.take(office.store, report, on, office.clock.now(), 1.0)
+    await reports.take(office.store, told, on, office.clock.now(), 1.0)
     (back,) = await office.told()
     assert (back.envelope.why, back.seconds) == ("full", 1.6)
     assert await office.store.messages.audio(back.id) == SPEECH
@@ -149,3 +156,79 @@ def test_beyond_so_much_speech_the_oldest_go_first_but_nothing_that_nobody_took(
     new, middle, old = (kept(days, MOST_KEPT / 2) for days in (1, 2, 3))
     untouched = kept(4, MOST_KEPT, Folder.NEW)
     assert to_clear([old, new, untouched, middle], set(), NOW) == [old]
+
+
+# ---- all of a mail in the report on it (RET=FULL)
+
+RAW = b"From: <a@vm2.example>\r\nMessage-ID: <1@vm2.example>\r\nSubject: x\r\n\r\nall of it\r\n"
+LETTER = Letter(
+    uuid7(), "a@vm2.example", (Recipient("9@vm1.example", (), "x400;/S+3Dx/"),), NOW, "192.0.2.1",
+    Trust.NETWORK, envelope_id="e+2B1", ret="FULL",
+)  # fmt: skip
+
+
+async def reported(office: Office, letter: Letter = LETTER, raw: bytes = RAW) -> OutboxItem:
+    """The row of a report on a mail, as it is written where mails come in."""
+    whole = await returned.keep(office.store, letter, uuid7(), raw, 1.0)
+    recipients = letter.recipients
+    work = report(letter, uuid7(), raw, "1@vm2.example", recipients, "5.1.1", "no such mailbox", whole)
+    await office.store.outbox.add([work])
+    return office.store.state.outbox[work.id]
+
+
+async def test_a_report_carries_the_whole_mail_where_that_was_asked_for_and_then_forgets_it() -> None:
+    office = Office()
+    item = await reported(office)
+    await office.post.refresh()
+    assert (await office.try_once(item)).verdict is Verdict.SENT
+    (parcel,) = office.sent.parcels
+    _, status, original = message_from_bytes(parcel.content).get_payload()  # type: ignore[misc]
+    assert original.get_content_type() == "message/rfc822" and b"all of it\r\n" in parcel.content
+    message, recipient = status.get_payload()
+    assert message["Original-Envelope-Id"] == "e+1"
+    assert recipient["Original-Recipient"] == "x400; /S=x/"
+    assert recipient["Final-Recipient"] == "rfc822; 9@vm1.example"
+    assert await office.leaving() == []
+
+
+async def test_only_the_header_goes_where_that_was_asked_for() -> None:
+    office = Office()
+    item = await reported(office, replace(LETTER, ret="HDRS"))
+    await office.try_once(item)
+    (parcel,) = office.sent.parcels
+    assert b"text/rfc822-headers" in parcel.content and b"all of it" not in parcel.content
+
+
+async def test_a_host_that_does_not_take_the_whole_mail_gets_its_header() -> None:
+    office = Office()
+    item = await reported(office, raw=RAW + "ä\r\n".encode() * 1000)
+    office.sent.longest = 2000
+    assert (await office.try_once(item)).verdict is Verdict.SENT
+    (parcel,) = office.sent.parcels
+    assert b"Subject: x" in parcel.content and b"all of it" not in parcel.content
+    assert await office.leaving() == []
+
+
+async def test_a_mail_for_two_reports_is_kept_until_both_are_sent_or_dropped() -> None:
+    office = Office()
+    first = await reported(office)
+    other = NewWork(uuid7(), Work.REPORT, ANNA.id, first.message_id, first.payload)
+    await office.store.outbox.add([other])
+    await office.try_once(first)
+    await office.record(first)
+    assert len(await office.leaving()) == 1
+    assert await drop(office.store, other.id)
+    assert await office.leaving() == [] and await office.told() == []
+
+
+async def test_a_receipt_leaves_the_message_alone_that_it_is_about() -> None:
+    office = Office()
+    heard = NewMessage(uuid7(), ANNA.id, "2722", "Eva", NOW, 1.0)
+    await office.store.messages.deposit(heard, SPEECH)
+    said = {"kind": "mdn", "to": "2722@vm2.example", "recipients": ["1001"], "disposition": "displayed"}
+    said |= {"original_id": "1@vm2.example", "ret": "FULL"}
+    work = NewWork(uuid7(), Work.REPORT, ANNA.id, heard.id, json.dumps(said))
+    await office.store.outbox.add([work])
+    assert (await office.try_once(office.store.state.outbox[work.id])).verdict is Verdict.SENT
+    assert await office.store.messages.audio(heard.id) == SPEECH
+    assert SPEECH not in office.sent.parcels[0].content

@@ -9,7 +9,7 @@ from tests.fakes.vpim_payloads import PAYLOADS
 from voicemail.vpim.headers import NoAddress
 from voicemail.vpim.model import Action, Person, Report, Unreadable
 from voicemail.vpim.read import read
-from voicemail.vpim.reports import REASONS, NoReport, dsn, mdn
+from voicemail.vpim.reports import REASONS, NoReport, Original, dsn, mdn
 
 SENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ORIGINAL = b"From: a@b.example\r\nMessage-ID: <m1@b.example>\r\nSubject: \xc3\xa4\r\n\r\nSound\r\nof it\r\n"
@@ -42,11 +42,11 @@ def test_what_the_receiver_did_is_read_again(action: Action) -> None:
 
 
 def test_a_report_is_as_the_rfcs_want_it() -> None:
-    raw = delivery(original_recipient="+49301009@vm.example.com")
+    raw = delivery(original_recipient=Original("+49301009@vm.example.com"))
     assert (
         b"\n" not in raw.replace(b"\r\n", b"")
         and raw.isascii()
-        and raw == delivery(original_recipient="+49301009@vm.example.com")
+        and raw == delivery(original_recipient=Original("+49301009@vm.example.com"))
     )
     mail = email.message_from_bytes(raw)
     assert mail["Auto-Submitted"] == "auto-replied" and mail["To"] == "<a@b.example>"
@@ -131,15 +131,27 @@ def test_no_payload_makes_a_field_or_a_recipient(name: str) -> None:
         report = Report(Action.FAILED, **(fields | own))
         to = payload if name == "to" else "a@b.example"
         try:
-            raw = delivery(report, to=to, original_recipient=payload if name == "original" else "z@y.example")
+            raw = delivery(
+                report, to=to, original_recipient=Original(payload if name == "original" else "z@y.example")
+            )
         except NoAddress:
             assert name == "to"
             continue
         assert shape(raw) == shape(
-            delivery(Report(Action.FAILED, **fields), original_recipient="z@y.example")
+            delivery(Report(Action.FAILED, **fields), original_recipient=Original("z@y.example"))
         )
         assert b"\n" not in raw.replace(b"\r\n", b""), payload
         assert email.message_from_bytes(raw)["To"] == f"<{to}>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("x400", "x400"), ("UTF-8", "UTF-8"), ("a\r\nb", "rfc822"), ("", "rfc822")]
+)
+def test_the_original_recipient_keeps_the_type_of_its_address(kind: str, said: str) -> None:
+    _, status, _ = email.message_from_bytes(
+        delivery(original_recipient=Original("/S=x/", kind))
+    ).get_payload()  # type: ignore[misc]
+    assert status.get_payload()[1]["Original-Recipient"] == f"{said}; /S=x/"
 
 
 def test_an_original_that_holds_our_boundary_ends_no_part() -> None:
