@@ -33,7 +33,17 @@ from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lease import Permit
 from voicemail.primary.outgoing import voice_mail
 from voicemail.primary.report_mail import report_mails
-from voicemail.primary.returns import LATE_ONE, CannotGo, Posting, bring_back, clear, taken, tell, to_clear
+from voicemail.primary.returns import (
+    LATE_ONE,
+    LEAVING,
+    CannotGo,
+    Posting,
+    bring_back,
+    clear,
+    taken,
+    tell,
+    to_clear,
+)
 from voicemail.primary.routes import Route, smart_host
 from voicemail.primary.smtp_out import Parcel, outcome
 from voicemail.vpim.headers import NoAddress
