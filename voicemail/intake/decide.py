@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parseaddr
 from hashlib import sha256
 from uuid import UUID, uuid5
 
@@ -162,6 +163,28 @@ def report(
     }
     about = f"report {status} {' '.join(sorted(each.address for each in recipients))}"
     return NewWork(uuid5(key, about), Work.REPORT, SYSTEM, original, json.dumps(payload))
+
+
+def receipt_address(letter: Letter, raw: bytes) -> str:
+    """Who wants to know what becomes of a mail (RFC 8098 section 2.1): only on the sender's own system, since
+    anybody's address could have been given. "" for nobody."""
+    asked = header_values(raw, "Disposition-Notification-To")
+    address = parseaddr(asked[0])[1] if len(asked) == 1 else ""
+    return address if address and domain_of(address) == domain_of(letter.sender) else ""
+
+
+def undecodable(letter: Letter, key: UUID, raw: bytes, message_id: str, to: str, why: str) -> NewWork:
+    """Work of telling a sender who wants a receipt, but no report of failures, that his mail could not be
+    read."""
+    payload = {
+        "kind": "mdn",
+        "to": to,
+        "original_id": message_id,
+        "recipients": list(letter.addresses[:1]),
+        "why": why,
+        "disposition": "processed/error",
+    }
+    return NewWork(uuid5(key, "disposition"), Work.REPORT, SYSTEM, payload=json.dumps(payload))
 
 
 def our_mail(report: Report, domains: Sequence[str]) -> UUID | None:

@@ -31,14 +31,16 @@ from voicemail.intake.decide import (
     moment,
     number_of,
     our_mail,
+    receipt_address,
     report,
     sender_address,
     to_be_told,
+    undecodable,
 )
 from voicemail.intake.letter import Letter, Recipient
 from voicemail.intake.quota import class_of
 from voicemail.intake.wire import Outcome
-from voicemail.policy.elsewhere import domain_of, mailbox_of
+from voicemail.policy.elsewhere import domain_of, location_of, mailbox_of
 from voicemail.recipients import LIST, UNDELIVERABLE, Plan
 from voicemail.vpim.model import Report, Unreadable, VoiceMail
 
@@ -112,7 +114,18 @@ class Settling:
             work = report(letter, key, raw, message_id, missed, wrong.code, str(wrong), whole)
             await self._store.outbox.add([work])
             return Settled(f"quarantined, {letter.sender} is told", True)
+        if not missed and self._tells(letter, raw):
+            return await self._undecodable(letter, raw, wrong, key)
         return Settled("quarantined", True)
+
+    async def _undecodable(self, letter: Letter, raw: bytes, wrong: Unreadable, key: UUID) -> Settled:
+        """Reports of failures were declined; a receipt may have been asked for (RFC 8098)."""
+        to = receipt_address(letter, raw)
+        location = location_of(to, await departures.locations(self._store)) if to else None
+        if not location or not location.receipts:
+            return Settled("quarantined", True)
+        await self._store.outbox.add([undecodable(letter, key, raw, _message_id(raw), to, str(wrong))])
+        return Settled(f"quarantined, {to} gets a receipt that says so", True)
 
     async def _returned(self, letter: Letter, key: UUID, raw: bytes) -> UUID | None:
         return await returned.keep(self._store, letter, key, raw, self._settings.wait_for_peer)

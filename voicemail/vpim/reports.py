@@ -52,6 +52,7 @@ DONE = {
     Action.EXPANDED: "was delivered to the members of the list",
     Action.DISPLAYED: "was heard by",
     Action.DELETED: "was deleted, without being heard, by",
+    Action.EXPIRED: "was not heard in time, and deleted, for",
     Action.PROCESSED_ERROR: "could not be played for",
 }
 SUBJECTS = {
@@ -59,11 +60,13 @@ SUBJECTS = {
     Action.DELAYED: "Voice message delayed",
     Action.DISPLAYED: "Voice message heard",
     Action.DELETED: "Voice message deleted unheard",
+    Action.EXPIRED: "Voice message deleted unheard",
     Action.PROCESSED_ERROR: "Voice message could not be played",
 }
 DISPOSITIONS = {
     Action.DISPLAYED: "manual-action/MDN-sent-automatically; displayed",
     Action.DELETED: "manual-action/MDN-sent-automatically; deleted",
+    Action.EXPIRED: "automatic-action/MDN-sent-automatically; deleted/expired",
     Action.PROCESSED_ERROR: "automatic-action/MDN-sent-automatically; processed/error",
 }
 
@@ -125,11 +128,10 @@ def mdn(
     sender: Person,
     to: str,
     original_recipient: "Original | None" = None,
-    by_itself: bool = False,
 ) -> bytes:
     """What the receiver did with a message whose sender asked for a receipt (`to`, its
-    Disposition-Notification-To); `sender` is the receiver. `by_itself`: no person did it (aging deleted
-    it). Only for a mail that is not automatic itself: the reader leaves `receipt_to` empty there.
+    Disposition-Notification-To); `sender` is the receiver. Only for a mail that is not automatic itself:
+    the reader leaves `receipt_to` empty there.
 
     Raises NoReport and NoAddress; ValueError for an action that is not a receiver's."""
     if not report.is_disposition:
@@ -137,8 +139,6 @@ def mdn(
     if not to:
         raise NoReport("nobody asked for a receipt")
     disposition = DISPOSITIONS[report.action]
-    if by_itself:
-        disposition = disposition.replace("manual-action", "automatic-action")
     fields = field("Reporting-UA", f"{_ascii(sender.address.rpartition('@')[2])}; Tandem")
     fields += _recipients(report, original_recipient)
     if about := message_id(report.about):

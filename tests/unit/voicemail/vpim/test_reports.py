@@ -7,7 +7,7 @@ import pytest
 
 from tests.fakes.vpim_payloads import PAYLOADS
 from voicemail.vpim.headers import NoAddress
-from voicemail.vpim.model import Action, Person, Report, Unreadable
+from voicemail.vpim.model import DISPOSITIONS, Action, Person, Report, Unreadable
 from voicemail.vpim.read import read
 from voicemail.vpim.reports import REASONS, NoReport, Original, dsn, mdn
 
@@ -35,7 +35,7 @@ def test_what_became_of_a_message_is_read_again(code: str, whole: bool) -> None:
     assert got == Report(Action.FAILED, "1009@vm.example.com", "m1@b.example", code or "5.0.0", "why", "E-1")
 
 
-@pytest.mark.parametrize("action", [Action.DISPLAYED, Action.DELETED, Action.PROCESSED_ERROR])
+@pytest.mark.parametrize("action", DISPOSITIONS)
 def test_what_the_receiver_did_is_read_again(action: Action) -> None:
     report = Report(action, "1009@vm.example.com", "m1@b.example", "", "why")
     assert read(disposition(report)) == report
@@ -70,7 +70,7 @@ def test_a_report_is_as_the_rfcs_want_it() -> None:
 
 
 def test_a_receipt_is_as_the_rfc_wants_it() -> None:
-    raw = disposition(Report(Action.DELETED, "1009@vm.example.com", "m1@b.example"), by_itself=True)
+    raw = disposition(Report(Action.EXPIRED, "1009@vm.example.com", "m1@b.example"))
     mail = email.message_from_bytes(raw)
     assert mail.get_param("report-type") == "disposition-notification"
     assert mail["Disposition-Notification-To"] is None
@@ -79,7 +79,7 @@ def test_a_receipt_is_as_the_rfc_wants_it() -> None:
         "Reporting-UA": "vm.example.com; Tandem",
         "Final-Recipient": "rfc822; 1009@vm.example.com",
         "Original-Message-ID": "<m1@b.example>",
-        "Disposition": "automatic-action/MDN-sent-automatically; deleted",
+        "Disposition": "automatic-action/MDN-sent-automatically; deleted/expired",
     }
 
 
