@@ -94,7 +94,8 @@ async def far(port: int, round_trip: float) -> AsyncIterator[int]:
     async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(round_trip)  # the handshake of TCP
         there, here = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pass_on(reader, here), pass_on(there, writer))
+        with suppress(asyncio.CancelledError):  # the end of all
+            await asyncio.gather(pass_on(reader, here), pass_on(there, writer))
 
     server = await asyncio.start_server(accept, "127.0.0.1", 0)
     yield server.sockets[0].getsockname()[1]
