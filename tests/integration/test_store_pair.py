@@ -128,6 +128,8 @@ async def test_work_whose_end_waits_for_the_peer_waits_so_long_at_most_and_keeps
     began = time.monotonic()
     await one.outbox.done(items[0], "sent", 1, wait=5.0)
     assert time.monotonic() - began < 1.0
+    pair.servers.join()
+    await pair.caught_up()  # nothing of it is left for the next test
 
 
 async def test_a_dead_peer_costs_a_second_then_nothing_and_gets_all_when_it_is_back(pair: Pair) -> None:
