@@ -7,7 +7,7 @@ import structlog
 from store.api import Store
 from store.model import OutboxItem, Work
 from voicemail.primary.backoff import out_of_patience
-from voicemail.primary.work import Done, Job, Postpone, Trouble
+from voicemail.primary.work import Done, Job, Outcome, Postpone, Trouble, Verdict
 
 PATIENT_THEMSELVES = (Work.POST,)
 """Their handler gives up, since it has to tell somebody."""
@@ -38,11 +38,13 @@ def wait_for_peer(item: OutboxItem) -> float:
     return 0.0 if item.kind in STATES else WAIT_FOR_PEER
 
 
-async def done_already(store: Store, job: Job) -> bool:
-    """Whether there is nothing to do any more: somebody dropped it while it waited here, or did it on the
-    other side of a cut. Raises Unavailable."""
-    states = not job.items or any(item.kind in STATES for item in job.items)
-    return not states and all([await store.outbox.result(item.id) is not None for item in job.items])
+async def done_already(store: Store, job: Job) -> Outcome | None:
+    """None while there is something to do: nobody has dropped it while it waited here, or done it on the other
+    side of a cut. Raises Unavailable."""
+    if not job.items or any(item.kind in STATES for item in job.items):
+        return None
+    ended = [await store.outbox.result(item.id) is not None for item in job.items]
+    return Outcome(Verdict.SENT, "it was done or dropped meanwhile") if all(ended) else None
 
 
 def given_up(step: Done) -> str:
