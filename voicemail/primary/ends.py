@@ -39,8 +39,8 @@ def wait_for_peer(item: OutboxItem) -> float:
 
 
 async def done_already(store: Store, job: Job) -> Outcome | None:
-    """None while there is something to do: nobody has dropped it while it waited here, or done it on the other
-    side of a cut. Raises Unavailable."""
+    """None while there is something to do: nobody has dropped it while it waited here, or done it on the
+    other side of a cut. Raises Unavailable."""
     if not job.items or any(item.kind in STATES for item in job.items):
         return None
     ended = [await store.outbox.result(item.id) is not None for item in job.items]
