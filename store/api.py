@@ -149,7 +149,9 @@ class Outbox(Protocol):
     async def due(self, now: datetime, epoch: int, limit: int = 100) -> Sequence[OutboxItem]:
         """Work not done and not postponed, oldest first."""
 
-    async def done(self, item: OutboxItem, result: str, epoch: int) -> None: ...
+    async def done(self, item: OutboxItem, result: str, epoch: int, *, wait: float = 0.0) -> None:
+        """Recorded here when it returns; with `wait` also on the peer's disk while the peer is up, but it
+        returns after so many seconds at the latest. Doing it twice changes nothing."""
 
     async def postpone(self, item: OutboxItem, until: datetime, why: str) -> None:
         """Try again at `until`; raises the item's `attempts` by one."""
@@ -169,6 +171,16 @@ class Outbox(Protocol):
 
     async def message_of(self, item_id: UUID) -> UUID | None:
         """The message that a piece of work, done or not, is about; None for no such work."""
+
+    async def get(self, item_id: UUID) -> OutboxItem | None:
+        """A piece of work, done or not; None for no such work, and for a kind that only a newer release
+        knows."""
+
+    async def owing(self, kind: Work, message_id: UUID | None = None) -> Mapping[UUID, UUID]:
+        """Work of a kind that is not done and is about a message (this one, or any): which, by its id."""
+
+    async def result(self, item_id: UUID) -> str | None:
+        """How it ended; None while it is not done."""
 
     async def drop(self, item_id: UUID, result: str) -> bool:
         """An administrator gives it up; needs no epoch. False when it was done already, or never there."""

@@ -143,10 +143,12 @@ class MemoryOutbox:
         ready = [item for item in self._open() if (self._tries(item).until or now) <= now]
         return ready[:limit]
 
-    async def done(self, item: OutboxItem, result: str, epoch: int) -> None:
+    async def done(self, item: OutboxItem, result: str, epoch: int, *, wait: float = 0.0) -> None:
         await self._hold(epoch)
         self._state.done.setdefault(item.id, result)
         self._state.tell("outbox_done")
+        if wait and self._state.peer:
+            await self._state.peer.wait()
 
     async def postpone(self, item: OutboxItem, until: datetime, why: str) -> None:
         tries = self._tries(item)
@@ -169,6 +171,18 @@ class MemoryOutbox:
         self._state.check()
         item = self._state.outbox.get(item_id)
         return item.message_id if item else None
+
+    async def get(self, item_id: UUID) -> OutboxItem | None:
+        self._state.check()
+        return self._state.outbox.get(item_id)
+
+    async def owing(self, kind: Work, message_id: UUID | None = None) -> Mapping[UUID, UUID]:
+        found = {i.id: i.message_id for i in self._open() if i.kind is kind and i.message_id}
+        return {one: about for one, about in found.items() if message_id in (None, about)}
+
+    async def result(self, item_id: UUID) -> str | None:
+        self._state.check()
+        return self._state.done.get(item_id)
 
     async def drop(self, item_id: UUID, result: str) -> bool:
         self._state.check()

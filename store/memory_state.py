@@ -46,6 +46,8 @@ class State:
     """What was agreed."""
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     """When messages are marked and shown; tests set it."""
+    peer: asyncio.Event | None = None
+    """Set when the peer has what was done, for those who wait for that; None: at once."""
     listeners: list["asyncio.Queue[str]"] = field(default_factory=list)
 
     def check(self) -> None:

@@ -7,10 +7,15 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import structlog
+
+from store.barrier import Barrier
 from store.connections import Connections
 from store.errors import Fenced, NotYet
 from store.ids import uuid7
 from store.model import NewWork, Notice, OutboxItem, Told, Waiting, Work, clean
+
+log = structlog.get_logger()
 
 # Kinds that a newer release wrote wait for a node that knows them.
 # One statement: the epoch is shown and checked, then the work is read (no row of work: id is null).
@@ -34,6 +39,14 @@ select id, kind, mailbox_id, message_id, created, attempts, payload::text,
        case when not_before > '-infinity' then not_before end, why
   from public.outbox_due where kind = any(%s) order by created, id limit %s"""
 MESSAGE_OF = "select message_id from public.outbox where id = %s"
+GET = """
+select id, kind, mailbox_id, message_id, created, 0, payload::text
+  from public.outbox where id = %s and kind = any(%s)"""
+OWING = """
+select id, message_id from public.outbox_due
+ where kind = %(kind)s and message_id is not null
+   and (%(message)s::uuid is null or message_id = %(message)s::uuid)"""
+RESULT = "select result from public.outbox_done where outbox_id = %s order by at, id limit 1"
 DROP = "select public.drop_work(%s, %s, %s::smallint, %s)"
 HURRY = """
 with hurried as (
@@ -50,10 +63,11 @@ KINDS = [kind.value for kind in Work]
 
 
 class PostgresOutbox:
-    """The `Outbox` of store.api."""
+    """The `Outbox` of store.api. `replicated` is False on an external PostgreSQL that the nodes share."""
 
-    def __init__(self, connections: Connections, node: int) -> None:
+    def __init__(self, connections: Connections, node: int, replicated: bool) -> None:
         self._connections, self._node = connections, node
+        self._barrier = Barrier(connections) if replicated else None
 
     async def fence(self, epoch: int) -> None:
         await self._connections.query("select public.epoch_holds(%s::bigint)", (epoch,))
@@ -64,10 +78,12 @@ class PostgresOutbox:
             raise Fenced(f"epoch {epoch} is over")
         return [OutboxItem(row[1], Work(row[2]), *row[3:]) for row in rows if row[1]]
 
-    async def done(self, item: OutboxItem, result: str, epoch: int) -> None:
+    async def done(self, item: OutboxItem, result: str, epoch: int, *, wait: float = 0.0) -> None:
         [[held]] = await self._connections.query(FINISH, (uuid7(), item.id, self._node, result, epoch))
         if not held:
             raise Fenced(f"epoch {epoch} is over")
+        if wait and self._barrier and not await self._barrier.reached(wait):
+            log.info("the other node does not know yet that work was done", id=str(item.id), waited=wait)
 
     async def postpone(self, item: OutboxItem, until: datetime, why: str) -> None:
         await self._connections.query(POSTPONE, (until, why.replace("\0", ""), item.id))
@@ -92,6 +108,18 @@ class PostgresOutbox:
 
     async def message_of(self, item_id: UUID) -> UUID | None:
         rows = await self._connections.query(MESSAGE_OF, (item_id,))
+        return rows[0][0] if rows else None
+
+    async def get(self, item_id: UUID) -> OutboxItem | None:
+        rows = await self._connections.query(GET, (item_id, KINDS))
+        return OutboxItem(rows[0][0], Work(rows[0][1]), *rows[0][2:]) if rows else None
+
+    async def owing(self, kind: Work, message_id: UUID | None = None) -> Mapping[UUID, UUID]:
+        rows = await self._connections.query(OWING, {"kind": kind.value, "message": message_id})
+        return {row[0]: row[1] for row in rows}
+
+    async def result(self, item_id: UUID) -> str | None:
+        rows = await self._connections.query(RESULT, (item_id,))
         return rows[0][0] if rows else None
 
     async def drop(self, item_id: UUID, result: str) -> bool:

@@ -47,7 +47,7 @@ class PostgresStore:
         self.settings = PostgresSettings(self._connections, self._clock, node)
         self.messages = PostgresMessages(self._connections, self._clock, node, replicated)
         self.sign_ins = PostgresSignIns(self._connections, self._clock, node)
-        self.outbox = PostgresOutbox(self._connections, node)
+        self.outbox = PostgresOutbox(self._connections, node, replicated)
 
     @classmethod
     @asynccontextmanager

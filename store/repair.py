@@ -45,6 +45,12 @@ NEWER = sql.SQL(
     "not exists (select 1 from public.{} m where m.id = t.id and (m.hlc, m.node) >= (t.hlc, t.node))"
 )
 ABSENT = sql.SQL("not exists (select 1 from public.{} m where m.id = t.id)")
+EARLIER = {"message": "recorded", "outbox": "created"}
+"""Logs whose rows may have been written on both sides under one id, and the column by which the earlier one
+is kept on both (migration 0005)."""
+ABSENT_OR_EARLIER = sql.SQL(
+    "not exists (select 1 from public.{table} m where m.id = t.id and (m.{at}, m.node) <= (t.{at}, t.node))"
+)
 REFOLD = """
 insert into public.message_state (message_id, is_read, read_hlc, read_by, deleted, del_hlc, del_by, purged)
 select message_id, coalesce(r.kind = 'read', false), coalesce(r.hlc, 0), r.id,
@@ -77,16 +83,16 @@ class Overwritten:
 
 
 async def pull(admin: str, link: str) -> dict[str, int]:
-    """Insert the rows that the peer has and this node lacks, and the peer's newer settings; how many, by
-    table. `admin`: this node's database as superuser; `link`: the peer's. Repeating it is harmless.
+    """Insert the rows that the peer has and this node lacks, the peer's newer settings, and its earlier row
+    where both wrote one under the same id; how many, by table. `admin`: this node's database as superuser;
+    `link`: the peer's. Repeating it is harmless.
 
     Nothing is missed when the peer already keeps a slot for this node. Raises Unavailable.
     """
     began, moved = time.monotonic(), {}
     async with _session(admin, link) as session:
         for table in await session.tables():
-            test = (NEWER if table in SETTINGS else ABSENT).format(sql.Identifier(table))
-            keys = sql.SQL("id, hlc, node" if table in SETTINGS else "id")
+            keys, test = _lacking(table)
             await session.list_theirs(table, keys)
             moved[table] = await session.fetch(table, test)
     log.info("Pulled what this node lacked.", seconds=round(time.monotonic() - began, 1), **moved)
@@ -117,6 +123,16 @@ async def overwrite(
         "Overwrote this node's tables from the peer.", only_here=only, differed=differ, fetched=fetched
     )
     return Overwritten(only, differ, fetched - differ)
+
+
+def _lacking(table: str) -> tuple[sql.Composable, sql.Composable]:
+    """What is to be listed of the peer's rows (as t), and which of those this node needs."""
+    if table in SETTINGS:
+        return sql.SQL("id, hlc, node"), NEWER.format(sql.Identifier(table))
+    if at := EARLIER.get(table):
+        names = {"table": sql.Identifier(table), "at": sql.Identifier(at)}
+        return sql.SQL("id, {at}, node").format(**names), ABSENT_OR_EARLIER.format(**names)
+    return sql.SQL("id"), ABSENT.format(sql.Identifier(table))
 
 
 def _new_file(path: Path) -> TextIO:

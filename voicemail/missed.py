@@ -12,7 +12,7 @@ from store.errors import StoreError
 from store.ids import uuid7
 from store.model import User
 from voicemail.policy.book import parsed
-from voicemail.policy.devices import Device, DeviceKind
+from voicemail.policy.devices import Device
 from voicemail.policy.note import Event, Note
 
 log = structlog.get_logger()
@@ -42,4 +42,4 @@ def facts(invite: Invite, at: datetime) -> dict[str, str]:
 
 async def _wants(store: Store, user: User) -> bool:
     found = [parsed(Device, each) for each in await store.settings.all(Device.KIND, user.id)]
-    return any(device and device.enabled and device.kind is DeviceKind.MISSED for device in found)
+    return any(device and device.enabled and device.tells_missed for device in found)

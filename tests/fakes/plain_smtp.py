@@ -29,6 +29,10 @@ class PlainServer:
     async def __aexit__(self, *_: object) -> None:
         assert self._server
         self._server.close()
+        await self.hang_up()
+
+    async def hang_up(self) -> None:
+        """Close all connections that are open."""
         for task in self._open:
             task.cancel()
         await asyncio.gather(*self._open, return_exceptions=True)
@@ -40,7 +44,7 @@ class PlainServer:
         self.connections += 1
         try:
             await self._talk(reader, writer)
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             writer.transport.abort()

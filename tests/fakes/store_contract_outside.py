@@ -73,6 +73,28 @@ async def test_what_work_is_about_is_known_also_when_it_is_done(store: Store) ->
     assert await store.outbox.message_of(uuid7()) is None
 
 
+async def test_work_is_found_by_its_id_and_so_is_how_it_ended(store: Store) -> None:
+    await store.outbox.add([CALL])
+    [item] = await work(store)
+    assert await store.outbox.get(CALL.id) == item and await store.outbox.get(uuid7()) is None
+    assert await store.outbox.result(CALL.id) is None
+    await store.outbox.done(item, "answered", 1, wait=0.1)
+    assert await store.outbox.get(CALL.id) == item
+    assert (await store.outbox.result(CALL.id), await store.outbox.result(uuid7())) == ("answered", None)
+
+
+async def test_what_messages_wait_for_is_known(store: Store) -> None:
+    one, other, free = (
+        NewWork(uuid7(), Work.POST, OUTGOING, message) for message in (uuid7(), uuid7(), None)
+    )
+    await store.outbox.add([one, other, free, CALL])
+    assert await store.outbox.owing(Work.POST) == {each.id: each.message_id for each in (one, other)}
+    assert await store.outbox.owing(Work.POST, other.message_id) == {other.id: other.message_id}
+    await store.outbox.drop(other.id, "dropped by hand")
+    assert await store.outbox.owing(Work.POST) == {one.id: one.message_id}
+    assert await store.outbox.owing(Work.POST, other.message_id) == {}
+
+
 @pytest.mark.parametrize("device", [False, True])
 @pytest.mark.parametrize("mail", ["", "ann@example.org"])
 async def test_new_messages_are_announced_to_who_has_an_address_or_a_device(

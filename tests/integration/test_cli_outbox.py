@@ -129,6 +129,19 @@ def test_what_is_dropped_is_left_no_longer(voicemail: CommandLine, item: UUID) -
     assert "nothing in the outbox has the id" in voicemail.refused("outbox", "drop", str(item))
 
 
+def test_the_primary_drops_if_there_is_one(voicemail: CommandLine, node: ScriptedNode, item: UUID) -> None:
+    node.answers = [{"dropped": True}, {"dropped": False}]
+    assert voicemail.good("outbox", "drop", str(item)) == f"{item}: dropped\n"
+    assert "perhaps it was done just now" in voicemail.refused("outbox", "drop", str(item))
+    assert [(each["command"], each["id"]) for each in node.asked] == [("outbox-drop", str(item))] * 2
+
+
+@pytest.mark.parametrize("command", ["drop", "retry"])
+def test_what_is_no_id_is_told_in_one_line(voicemail: CommandLine, command: str) -> None:
+    said = f"outbox {command}: '123' is no id of the outbox; `outbox list` shows them"
+    assert voicemail.refused("outbox", command, "123") == said
+
+
 def test_lamps_are_sent_again_of_what_is_named(voicemail: CommandLine, node: ScriptedNode) -> None:
     node.answers = [{"said": "3 lamps are sent again"}] * 2
     assert voicemail.good("mwi", "resync", "pbx") == "3 lamps are sent again\n"

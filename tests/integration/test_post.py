@@ -17,7 +17,7 @@ from store.api import Store
 from store.features import SCHEMA
 from store.ids import uuid7
 from store.memory import MemoryStore
-from store.model import OUTGOING, Envelope, Mark, MessageKind, NewMessage, Remote, Setting, Work
+from store.model import OUTGOING, Envelope, Folder, Mark, MessageKind, NewMessage, Remote, Setting, Work
 from store.notes import noted
 from store.postgres import PostgresStore
 from store.spool import Spool, SpoolEntry
@@ -120,7 +120,7 @@ async def test_a_message_by_phone_keys_is_read_by_the_other_system(home: House, 
     raw = server.mails()[0].read_bytes()
     assert violations(raw.partition(b"X-Envelope-To: ")[2].partition(b"\r\n")[2]) == []
     assert abs(mail.seconds - 4.0) < 0.1 and mail.spoken_name is not None and mail.language == "en"
-    assert await home.store.messages.listing(OUTGOING) == []
+    assert await home.store.messages.listing(OUTGOING, Folder.NEW) == []
 
 
 def _gone(store: MemoryStore) -> bool:
@@ -169,7 +169,7 @@ async def test_of_two_addresses_the_one_that_is_refused_comes_back(home: House) 
     (back,) = await home.messages(ANNA)
     assert back.envelope.kind is MessageKind.NON_DELIVERY
     assert (back.envelope.recipients, back.envelope.why[:5]) == (("9@vm3.example",), "gone,")
-    assert len(good.mails) == 1 and await home.store.messages.listing(OUTGOING) == []
+    assert len(good.mails) == 1 and await home.store.messages.listing(OUTGOING, Folder.NEW) == []
 
 
 async def test_what_is_refused_for_now_is_tried_again_with_the_same_id(home: House) -> None:
@@ -226,7 +226,7 @@ async def test_messages_leave_a_real_database_once(postgres_store: PostgresStore
         assert sorted(each for each in server.commands if each.startswith("RCPT")) == [
             f"RCPT TO:<{EVA}>", "RCPT TO:<2733@vm2.example>"
         ]  # fmt: skip
-    assert await store.messages.listing(OUTGOING) == []
+    assert await store.messages.listing(OUTGOING, Folder.NEW) == []
     (back,) = await store.messages.listing(ANNA.id)
     assert (back.envelope.why, back.envelope.recipients) == ("gone", ("1@nowhere.example",))
     assert len(await store.messages.listing(BEN.id)) == 1

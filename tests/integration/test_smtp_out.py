@@ -17,8 +17,9 @@ from tests.fakes.smtp import MailServer
 from voicemail.cluster.certificates import make_authority, make_key, make_request, sign
 from voicemail.policy.elsewhere import host_and_port
 from voicemail.policy.locations import Tls
-from voicemail.primary import smtp_out
+from voicemail.primary import kept, smtp_out
 from voicemail.primary.agenda import Verdict
+from voicemail.primary.lease import NotPrimary
 from voicemail.primary.routes import Place, Route, places
 from voicemail.primary.smtp_out import Mailer, Parcel, outcome, xtext
 
@@ -57,9 +58,7 @@ async def sent(server: PlainServer, parcel: Parcel = MAIL) -> list[str]:
 async def test_a_mail_goes_over_as_it_is_and_without_options_nobody_offered() -> None:
     async with PlainServer() as server:
         commands = await sent(server)
-    assert commands == [
-        "EHLO vm1", "MAIL FROM:<1001@vm.example>", "RCPT TO:<2722@far.example>", "DATA", "QUIT"
-    ]  # fmt: skip
+    assert commands == ["EHLO vm1", "MAIL FROM:<1001@vm.example>", "RCPT TO:<2722@far.example>", "DATA"]
     assert server.mails == [b"Subject: x\r\n\r\n..hello\r\n"]
 
 
@@ -131,6 +130,84 @@ async def test_what_an_answer_means(verb: str, answer: str, verdict: Verdict) ->
             await sent(server)
     assert outcome(refused.value).verdict is verdict
     assert answer[4:] in outcome(refused.value).text and not server.mails
+
+
+# ---- connections that stay open
+
+
+async def test_the_next_mail_goes_over_the_same_connection() -> None:
+    async with PlainServer() as server:
+        same = mailer()
+        for number in range(3):
+            await same.send(replace(MAIL, receiver=f"{number}@far.example"), to(server), lambda: None)
+        assert (len(server.mails), server.connections, server.commands.count("EHLO vm1")) == (3, 1, 1)
+        await same.send(MAIL, to(server, Tls.NONE), lambda: None)
+        assert server.connections == 2, "another way is another connection"
+
+
+async def test_a_connection_without_mails_is_ended_politely(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "IDLE", 0.05)
+    async with PlainServer() as server:
+        await mailer().send(MAIL, to(server), lambda: None)
+        assert "QUIT" not in server.commands
+        async with asyncio.timeout(2):
+            while "QUIT" not in server.commands:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+async def test_so_many_mails_go_over_one_connection_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kept, "MAILS", 2)
+    async with PlainServer() as server:
+        same = mailer()
+        for _ in range(5):
+            await same.send(MAIL, to(server), lambda: None)
+        assert (len(server.mails), server.connections) == (5, 3)
+
+
+async def test_a_host_that_has_hung_up_meanwhile_gets_the_mail_over_a_new_connection() -> None:
+    async with PlainServer() as server:
+        same, asked = mailer(), 0
+
+        def permit() -> None:
+            nonlocal asked
+            asked += 1
+
+        await same.send(MAIL, to(server), permit)
+        await server.hang_up()
+        await same.send(MAIL, to(server), permit)
+        assert (len(server.mails), server.connections, asked) == (2, 2, 3)
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer", "connections"),
+    [("MAIL", "421 4.7.0 enough", 2), ("RCPT", "421 4.7.0 enough", 2), ("RCPT", "550 5.1.1 no", 1),
+     (".", "421 4.3.2 closing", 1)],
+)  # fmt: skip
+async def test_what_a_host_says_over_a_kept_connection_counts_unless_it_only_closes_it(
+    verb: str, answer: str, connections: int
+) -> None:
+    async with PlainServer() as server:
+        same = mailer()
+        await same.send(MAIL, to(server), lambda: None)
+        server.answers[verb] = answer
+        with pytest.raises(aiosmtplib.SMTPException) as refused:
+            await same.send(MAIL, to(server), lambda: None)
+        assert outcome(refused.value).text.endswith(answer[4:]) and server.connections == connections
+        server.answers.clear()
+        await same.send(MAIL, to(server), lambda: None)
+        assert (len(server.mails), server.connections) == (2, connections + 1)
+
+
+async def test_without_a_lease_nothing_goes_over_a_kept_connection() -> None:
+    def permit() -> None:
+        raise NotPrimary("over")
+
+    async with PlainServer() as server:
+        same = mailer()
+        await same.send(MAIL, to(server), lambda: None)
+        with pytest.raises(NotPrimary):
+            await same.send(MAIL, to(server), permit)
+        assert sum(each.startswith("MAIL") for each in server.commands) == 1
 
 
 # ---- ways

@@ -95,6 +95,43 @@ async def test_work_done_on_one_node_is_done_on_both(pair: Pair) -> None:
     assert await one.outbox.pending() == await two.outbox.pending() == 0
 
 
+async def test_work_whose_end_waits_for_the_peer_is_done_there_when_it_returns(pair: Pair) -> None:
+    one, two = pair.stores
+    await one.agree(SCHEMA)
+    work = [NewWork(uuid7(), Work.MAIL, uuid7()) for _ in range(40)]
+    await one.outbox.add(work)
+    items = await one.outbox.due(FAR, 1)
+    for item in items[:20]:
+        await one.outbox.done(item, "sent", 1, wait=1.0)
+        assert await two.outbox.result(item.id) == "sent"
+    await asyncio.gather(*(one.outbox.done(item, "sent", 1, wait=1.0) for item in items[20:]))
+    assert await two.outbox.pending() == 0
+
+
+async def test_work_whose_end_waits_for_the_peer_waits_so_long_at_most_and_keeps_nothing_busy(
+    pair: Pair,
+) -> None:
+    one, _ = pair.stores
+    await one.agree(SCHEMA)
+    await one.outbox.add([NewWork(uuid7(), Work.MAIL, uuid7()) for _ in range(20)])
+    items = await one.outbox.due(FAR, 1)
+    pair.servers.cut()
+    began = time.monotonic()
+    ends = [asyncio.create_task(one.outbox.done(item, "sent", 1, wait=0.4)) for item in items]
+    await asyncio.sleep(0.1)
+    asked = time.monotonic()
+    assert await one.users.all() == [] and time.monotonic() - asked < 0.2
+    await asyncio.gather(*ends)
+    assert 0.4 <= time.monotonic() - began < 1.0
+    assert await one.outbox.pending() == 0
+    await pair.replicas[0].switch_synchronous(False)
+    began = time.monotonic()
+    await one.outbox.done(items[0], "sent", 1, wait=5.0)
+    assert time.monotonic() - began < 1.0
+    pair.servers.join()
+    await pair.caught_up()  # nothing of it is left for the next test
+
+
 async def test_a_dead_peer_costs_a_second_then_nothing_and_gets_all_when_it_is_back(pair: Pair) -> None:
     one, _ = pair.stores
     replica = pair.replicas[0]

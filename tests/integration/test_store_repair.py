@@ -5,17 +5,19 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid5
 
 import psycopg
 import pytest
 
 from store.compare import COMPARED
 from store.errors import Unavailable
+from store.features import SCHEMA
 from store.ids import uuid7
-from store.model import Mark, User
+from store.model import SYSTEM, Mark, NewWork, User, Work
 from store.postgres import PostgresStore
 from store.repair import overwrite
 from tests.fakes.followers import followed, link_of
@@ -64,6 +66,18 @@ def comparing(pair: Pair) -> Comparing:
     return Comparing(AskedLink(pair, 0))  # type: ignore[arg-type]
 
 
+TWICE = message(uuid5(SYSTEM, "ann"), id=uuid5(SYSTEM, "twice"))
+"""Ids made of what they are for, so that both nodes may write them."""
+CALL = NewWork(uuid5(SYSTEM, "call"), Work.NOTIFY, uuid7())
+
+
+async def same_ids(store: PostgresStore) -> None:
+    """What both nodes write of the same things: the earlier message is of node 2, the earlier work of 1."""
+    said = replace(TWICE, caller=f"of {store.node}", recorded=TWICE.recorded - timedelta(hours=store.node))
+    await store.messages.deposit(said, b"of %d" % store.node, wait=0.01)
+    await store.outbox.add([replace(CALL, payload=f'{{"by": {store.node}}}')])
+
+
 async def work_alone(pair: Pair, ann: User, shared: UUID) -> None:
     """Rows of every kind on both sides, some of them about the same things."""
     for store in pair.stores:
@@ -79,6 +93,7 @@ async def work_alone(pair: Pair, ann: User, shared: UUID) -> None:
         await store.sign_ins.unlock(ann.id)
         for item in await store.outbox.due(FAR, 1, 20):
             await store.outbox.done(item, f"by {store.node}", 1)
+        await same_ids(store)
 
 
 def lose_slots(pair: Pair) -> None:
@@ -110,6 +125,8 @@ async def test_after_being_away_for_too_long_both_nodes_become_whole_while_messa
 ) -> None:
     one, two = pair.stores
     ann, shared = user("1001", name="Ann"), message(uuid7())
+    for store in pair.stores:
+        await store.agree(SCHEMA)
     await one.users.add(ann)
     await one.messages.deposit(shared, AUDIO)
     await pair.caught_up()
@@ -134,6 +151,10 @@ async def test_after_being_away_for_too_long_both_nodes_become_whole_while_messa
         kept = await store.users.get(ann.id)
         assert kept and kept.name == "changed by 2"
         assert await store.users.greeting(ann.id) == b"greeting of 2"
+        assert await store.messages.audio(TWICE.id) == b"of 2"
+        twice, call = await store.messages.get(TWICE.id), await store.outbox.get(CALL.id)
+        assert twice and call and (twice.caller, call.payload) == ("of 2", '{"by": 1}')
+        assert call in [each.item for each in await store.outbox.listed()]
     for number, node in enumerate(pair.servers.nodes, 1):
         with admin(node) as server:  # what came from the peer bears an origin, so it was not sent back
             found = server.execute(

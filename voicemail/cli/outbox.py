@@ -11,14 +11,14 @@ from store.model import Work
 from voicemail import control
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, with_store
 from voicemail.cli.mwi import destination, local
-from voicemail.config import Config, load
+from voicemail.config import load
 from voicemail.errors import VoicemailError
 from voicemail.orders import PATIENCE
 from voicemail.primary.answers import rows
+from voicemail.primary.returns import drop
 
 app = typer.Typer(no_args_is_help=True)
-DROPPED = "dropped by an administrator"
-Id = Annotated[UUID, typer.Argument(help="As `outbox list` shows it.")]
+AS_LISTED = "Its id, as `outbox list` shows it."
 LEFT = 1000
 """Rows that are read when the Primary cannot be asked."""
 
@@ -51,27 +51,40 @@ def list_work(
 
 @app.command()
 def retry(
-    item: Annotated[UUID | None, typer.Argument(help="As `outbox list` shows it.")] = None,
+    item: Annotated[str, typer.Argument(help=AS_LISTED, show_default=False)] = "",
     everything: Annotated[bool, typer.Option("--all", help="All that was tried in vain.")] = False,
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Try again now, without waiting for the next time."""
-    if (item is None) is not everything:
+    if bool(item) is everything:
         raise VoicemailError("name one item, or give --all")
-    asked = str(item) if item else ""
+    asked = str(id_of(item, "outbox retry")) if item else ""
     say(control.ask(load(config), "outbox-retry", patience=PATIENCE, id=asked)["said"])
 
 
-@app.command()
-def drop(item: Id, config: ConfigPath = DEFAULT_CONFIG) -> None:
-    """Give one up: it is done by nobody. Nothing but this row is lost; the message stays."""
+@app.command("drop")
+def drop_work(
+    item: Annotated[str, typer.Argument(help=AS_LISTED)], config: ConfigPath = DEFAULT_CONFIG
+) -> None:
+    """Give one up: it is done by nobody. A message for another system comes back to its author."""
+    wanted, where = id_of(item, "outbox drop"), ""
+    try:
+        dropped = control.ask(load(config), "outbox-drop", patience=PATIENCE, id=str(wanted))["dropped"]
+    except VoicemailError as error:
+        where = f"The Primary cannot be asked ({error}): it was done in this server's store.\n"
+        dropped = with_store(config, lambda _, store: drop(store, wanted))
+    if not dropped:
+        raise VoicemailError(f"nothing in the outbox has the id {wanted}; perhaps it was done just now")
+    sys.stderr.write(where)
+    say(f"{wanted}: dropped")
 
-    async def work(_: Config, store: Store) -> bool:
-        return await store.outbox.drop(item, DROPPED)
 
-    if not with_store(config, work):
-        raise VoicemailError(f"nothing in the outbox has the id {item}; perhaps it was done just now")
-    say(f"{item}: dropped")
+def id_of(text: str, where: str) -> UUID:
+    """Raises VoicemailError."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise VoicemailError(f"{where}: {text!r} is no id of the outbox; `outbox list` shows them") from None
 
 
 async def _own(store: Store, kind: str) -> list[dict[str, Any]]:

@@ -18,7 +18,15 @@ from voicemail.conversation.call_sender import call_sender
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.forward import forward
 from voicemail.conversation.header import audio_of, header, part_header, place, properties
-from voicemail.conversation.marks import Do, keep_manner, keep_mark, keep_place, mark_for
+from voicemail.conversation.marks import (
+    Do,
+    keep_heard,
+    keep_manner,
+    keep_mark,
+    keep_place,
+    keep_unplayable,
+    mark_for,
+)
 from voicemail.conversation.menu import HELP, Menu, choose
 from voicemail.conversation.reply import reply
 from voicemail.conversation.setup.greetings import cos_of
@@ -235,6 +243,7 @@ async def _asked(desk: Desk, call: Call, user: User, message: Message, *first: S
 async def skip_damaged(desk: Desk, call: Call, user: User, message: Message, said: Sequence[Sound]) -> Do:
     """Say that it cannot be played, and go on; who wants it gone can say so meanwhile."""
     log.error("message cannot be played", message_id=str(message.id))
+    await keep_unplayable(desk, user, message)
     key = await call.ask(*said, *DAMAGED.help, keys=DAMAGED.offered, wait=DAMAGED.wait)
     return await conclude(desk, call, user, message, DAMAGED.keys.get(key, Do.SKIP), False)
 
@@ -246,6 +255,8 @@ async def conclude(desk: Desk, call: Call, user: User, message: Message, do: Do,
         if mark is Mark.DELETE and not (await cos_of(desk, user)).keep_deleted:
             await keep_mark(desk, user, message, Mark.PURGE, heard)
         await call.play(said)
+    elif heard:
+        await keep_heard(desk, user, message)
     return do
 
 
@@ -254,6 +265,8 @@ async def _broken_off(desk: Desk, user: User, message: Message, tape: Tape) -> N
     try:
         if mark := mark_for(Do.BACK, message, tape.heard):
             await keep_mark(desk, user, message, mark, tape.heard)
+        elif tape.heard:
+            await keep_heard(desk, user, message)
         elif not tape.ended and message.folder is not Folder.DELETED:
             await keep_place(desk, user, message.id, tape.at)
         await keep_manner(desk, user, tape)

@@ -1,5 +1,6 @@
 """What is kept of hearing messages: what became of each, where the user was, how fast and loud it played."""
 
+from collections.abc import Awaitable
 from enum import Enum, auto
 from uuid import UUID
 
@@ -68,16 +69,32 @@ def mark_for(do: Do, message: Message, heard: bool) -> Mark | None:
             return None
 
 
-async def keep_mark(desk: Desk, user: User, message: Message, mark: Mark, heard: bool) -> str:
-    """Mark a message; what to say of it. Who heard it before deleting it has heard it, so its sender is
-    told. Somebody else may have made it go for good a moment ago. Raises Unavailable."""
-    told = Mark.READ if heard and mark is Mark.DELETE else mark
+async def keep_heard(desk: Desk, user: User, message: Message) -> None:
+    """It was heard, and stays where it is: one that was saved only since it is old has a sender who waits to
+    know. Raises Unavailable."""
+    if message.folder is Folder.SAVED:
+        await _tell_sender(receipts.before_mark(desk.store, message, Mark.READ, user, desk.now()), message)
+
+
+async def keep_unplayable(desk: Desk, user: User, message: Message) -> None:
+    """Its sender is told that instead of that it was heard. Raises Unavailable."""
+    await _tell_sender(receipts.unplayable(desk.store, message, user), message)
+
+
+async def _tell_sender(telling: Awaitable[object], message: Message) -> None:
     try:
-        await reach(receipts.before_mark(desk.store, message, told, user, desk.now()))
+        await reach(telling)
     except Unavailable:
         raise
     except StoreError as error:  # its sender is gone
         log.warning("no read receipt", message_id=str(message.id), why=str(error))
+
+
+async def keep_mark(desk: Desk, user: User, message: Message, mark: Mark, heard: bool) -> str:
+    """Mark a message; what to say of it. Who heard it before deleting it has heard it, so its sender is
+    told. Somebody else may have made it go for good a moment ago. Raises Unavailable."""
+    told = Mark.READ if heard and mark is Mark.DELETE else mark
+    await _tell_sender(receipts.before_mark(desk.store, message, told, user, desk.now()), message)
     try:
         await reach(desk.store.messages.mark(message.id, mark))
     except NotFound:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from email.utils import parseaddr
 from hashlib import sha256
 from uuid import UUID, uuid5
 
@@ -142,8 +143,10 @@ def report(
     recipients: Sequence[Recipient],
     status: str,
     why: str,
+    original: UUID | None = None,
 ) -> NewWork:
-    """Work of telling the sender what became of his mail, for the Primary."""
+    """Work of telling the sender what became of his mail, for the Primary. `original`: where all of the mail
+    is kept, if it goes back as a whole."""
     delivered = status.startswith("2")
     payload = {
         "kind": DELIVERED if delivered else FAILED,
@@ -151,6 +154,7 @@ def report(
         "original_id": message_id,
         "recipients": [each.address for each in recipients],
         "original_recipients": [plain(each.original.partition(";")[2]) for each in recipients],
+        "original_types": [each.original.partition(";")[0] for each in recipients],
         "status": status,
         "why": why,
         "headers": header_block(raw),
@@ -158,7 +162,29 @@ def report(
         "ret": letter.ret,
     }
     about = f"report {status} {' '.join(sorted(each.address for each in recipients))}"
-    return NewWork(uuid5(key, about), Work.REPORT, SYSTEM, payload=json.dumps(payload))
+    return NewWork(uuid5(key, about), Work.REPORT, SYSTEM, original, json.dumps(payload))
+
+
+def receipt_address(letter: Letter, raw: bytes) -> str:
+    """Who wants to know what becomes of a mail (RFC 8098 section 2.1): only on the sender's own system, since
+    anybody's address could have been given. "" for nobody."""
+    asked = header_values(raw, "Disposition-Notification-To")
+    address = parseaddr(asked[0])[1] if len(asked) == 1 else ""
+    return address if address and domain_of(address) == domain_of(letter.sender) else ""
+
+
+def undecodable(letter: Letter, key: UUID, raw: bytes, message_id: str, to: str, why: str) -> NewWork:
+    """Work of telling a sender who wants a receipt, but no report of failures, that his mail could not be
+    read."""
+    payload = {
+        "kind": "mdn",
+        "to": to,
+        "original_id": message_id,
+        "recipients": list(letter.addresses[:1]),
+        "why": why,
+        "disposition": "processed/error",
+    }
+    return NewWork(uuid5(key, "disposition"), Work.REPORT, SYSTEM, payload=json.dumps(payload))
 
 
 def our_mail(report: Report, domains: Sequence[str]) -> UUID | None:

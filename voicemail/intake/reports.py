@@ -1,8 +1,10 @@
 """Reports on messages of ours that left: what was not delivered, what was heard (RFC 3464, RFC 8098).
 
 A report goes to whom the message was from, so its recipient is the author, and its Message-ID says that it
-is about a mail of ours. Once all of its addressees have it, a message that left is not kept: then the author
-hears who did not get one, without what he said in it. Ids are made of what a report says: it counts once.
+is about a mail of ours. A message that left is kept for some days after others took it (primary/returns.py);
+of a report that comes later still, the author hears who did not get one, without what he said in it. The
+original that a report carries is not used: many hosts cut it (Postfix after 50 kB), and anybody could have
+put words into it. Ids are made of what a report says: it counts once.
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ from store.api import Store
 from store.errors import StoreError, Unavailable
 from store.model import Envelope, NewMessage, Part, Remote, User
 from voicemail import departures, postroom
-from voicemail.intake import contacts, quarantine, reports
+from voicemail.intake import contacts, quarantine, reports, returned
 from voicemail.intake.addresses import Addresses, Away
 from voicemail.intake.decide import (
     claim,
@@ -31,14 +31,16 @@ from voicemail.intake.decide import (
     moment,
     number_of,
     our_mail,
+    receipt_address,
     report,
     sender_address,
     to_be_told,
+    undecodable,
 )
 from voicemail.intake.letter import Letter, Recipient
 from voicemail.intake.quota import class_of
 from voicemail.intake.wire import Outcome
-from voicemail.policy.elsewhere import domain_of, mailbox_of
+from voicemail.policy.elsewhere import domain_of, location_of, mailbox_of
 from voicemail.recipients import LIST, UNDELIVERABLE, Plan
 from voicemail.vpim.model import Report, Unreadable, VoiceMail
 
@@ -108,10 +110,25 @@ class Settling:
         await self._keep(letter, key, raw, message_id, f"{wrong.code} {wrong}")
         missed = to_be_told(letter.recipients)
         if missed and self._tells(letter, raw):
-            work = report(letter, key, raw, message_id, missed, wrong.code, str(wrong))
+            whole = await self._returned(letter, key, raw)
+            work = report(letter, key, raw, message_id, missed, wrong.code, str(wrong), whole)
             await self._store.outbox.add([work])
             return Settled(f"quarantined, {letter.sender} is told", True)
+        if not missed and self._tells(letter, raw):
+            return await self._undecodable(letter, raw, wrong, key)
         return Settled("quarantined", True)
+
+    async def _undecodable(self, letter: Letter, raw: bytes, wrong: Unreadable, key: UUID) -> Settled:
+        """Reports of failures were declined; a receipt may have been asked for (RFC 8098)."""
+        to = receipt_address(letter, raw)
+        location = location_of(to, await departures.locations(self._store)) if to else None
+        if not location or not location.receipts:
+            return Settled("quarantined", True)
+        await self._store.outbox.add([undecodable(letter, key, raw, _message_id(raw), to, str(wrong))])
+        return Settled(f"quarantined, {to} gets a receipt that says so", True)
+
+    async def _returned(self, letter: Letter, key: UUID, raw: bytes) -> UUID | None:
+        return await returned.keep(self._store, letter, key, raw, self._settings.wait_for_peer)
 
     def _tells(self, letter: Letter, raw: bytes) -> bool:
         return not self._settings.released and may_be_told(letter, raw)
@@ -208,8 +225,11 @@ class Settling:
         for status, why in WHY.items():
             these = [each for each in letter.recipients if lost.get(each.address, TAKEN) == status]
             told = to_be_told(these, "SUCCESS" if status == TAKEN else "FAILURE")
+            if not told:
+                continue
+            whole = await self._returned(letter, key, raw) if status != TAKEN else None
             failed += len(told) if status != TAKEN else 0
-            work += [report(letter, key, raw, mail.message_id, told, status, why)] if told else []
+            work.append(report(letter, key, raw, mail.message_id, told, status, why, whole))
         if work:
             await self._store.outbox.add(work)
         return f"{letter.sender} is told of {failed} who do not get it" if failed else ""

@@ -60,6 +60,8 @@ class Device(Policy):
     address: str = ""
     """Mail address ("" is the user's own), number, or http(s) address."""
     events: Events = Events.ALL
+    missed_calls: bool = False
+    """Of a webhook: also of callers who leave no message."""
     from_senders: tuple[str, ...] = ()
     """Patterns of numbers and mail addresses (`*`, `?`); () for everybody."""
     schedule: str = ""
@@ -86,3 +88,8 @@ class Device(Policy):
     """Of a summary: when, in the user's time zone."""
     secret: str = Field("", repr=False)
     """With which a webhook is signed."""
+
+    @property
+    def tells_missed(self) -> bool:
+        """Whether its kind and settings make it tell of callers who leave no message."""
+        return self.kind is DeviceKind.MISSED or (self.kind is DeviceKind.WEBHOOK and self.missed_calls)

@@ -14,8 +14,9 @@ from uuid import UUID
 import structlog
 
 from store.api import Store
-from store.errors import NotFound, StoreError
-from store.model import Mark, MessageKind
+from store.errors import NotFound, StoreError, Unavailable
+from store.model import Mark, Message, MessageKind
+from voicemail import receipts
 from voicemail.broadcasts import BROADCAST, HEARD, over
 from voicemail.policy.book import parsed
 from voicemail.policy.model import Aging
@@ -93,18 +94,34 @@ class Ager:
 
     async def _age(self, mark: Mark, before: datetime) -> None:
         marked: set[UUID] = set()
-        while ripe := [each for each in await self._ripe(mark, before) if each not in marked]:
+        while ripe := [each for each in await self._ripe(mark, before) if each.id not in marked]:
             for start in range(0, len(ripe), BATCH):
                 for message in ripe[start : start + BATCH]:
-                    await self._mark(message, mark)
+                    await self._tell_sender(message, mark)
+                    await self._mark(message.id, mark)
                 await self._sleep(PAUSE)
-            marked.update(ripe)
+            marked.update(each.id for each in ripe)
         if marked:
             log.info("messages aged", mark=str(mark), messages=len(marked), before=before.isoformat())
 
-    async def _ripe(self, mark: Mark, before: datetime) -> list[UUID]:
+    async def _ripe(self, mark: Mark, before: datetime) -> list[Message]:
         found = await self._store.messages.aged(mark, before)
-        return [m.id for m in found if m.envelope.kind not in AGELESS]
+        return [m for m in found if m.envelope.kind not in AGELESS]
+
+    async def _tell_sender(self, message: Message, mark: Mark) -> None:
+        """Before the mark, so that a crash between the two forgets nobody. Want of a receipt ages no less."""
+        if mark is Mark.PURGE or not receipts.asked_for(message):
+            return
+        self._permit()
+        try:
+            if mark is Mark.READ:
+                await receipts.grows_old(self._store, message)
+            else:
+                await receipts.expires(self._store, message)
+        except Unavailable:
+            raise
+        except StoreError as error:
+            log.warning("no receipt of aging", message_id=str(message.id), why=str(error))
 
     async def _mark(self, message: UUID, mark: Mark) -> None:
         self._permit()

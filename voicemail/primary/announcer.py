@@ -337,6 +337,8 @@ def hook_facts(profile: Profile, note: Note, message: Message | None, item: Outb
         "repeat": note.ordinal,
         "when": item.created.isoformat(),
     }
+    if note.event is Event.MISSED:
+        return told | {key: str(note.facts.get(key, "")) for key in ("caller", "caller_name", "at")}
     if message is None:
         return told
     return told | {

@@ -23,6 +23,7 @@ from voicemail.primary.clock import Clock
 from voicemail.primary.lamps import trunk_name
 from voicemail.primary.notifier import Notifier
 from voicemail.primary.places import Lamp
+from voicemail.primary.returns import drop
 from voicemail.primary.runner import Runner
 from voicemail.primary.work import LONG_AGO, Lane, Place, Trouble
 
@@ -57,6 +58,7 @@ class Answers:
             "mwi-status": self.status,
             "outbox-list": self.work,
             "outbox-retry": self.retry,
+            "outbox-drop": self.drop,
         }
 
     async def answer(self, asked: Answer) -> Answer:
@@ -184,6 +186,14 @@ class Answers:
         if given and not count:
             return {"said": f"{given} was not tried yet; it will be when its turn comes"}
         return {"said": f"{count} {'is' if count == 1 else 'are'} tried again now"}
+
+    async def drop(self, asked: Answer) -> Answer:
+        """Give one item ("id") up; "dropped" is False when there is none."""
+        try:
+            item = UUID(str(asked.get("id") or ""))
+        except ValueError:
+            return {"dropped": False}
+        return {"dropped": await drop(self._store, item)}
 
 
 def rows(waiting: Iterable[Waiting]) -> list[Answer]:

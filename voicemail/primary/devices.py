@@ -23,7 +23,7 @@ MOST = 50
 """Devices of one user that are told; who has more has made a mistake."""
 KINDS = {
     Event.MESSAGE: (DeviceKind.MAIL, DeviceKind.PHONE, DeviceKind.WEBHOOK),
-    Event.MISSED: (DeviceKind.MISSED,),
+    Event.MISSED: (DeviceKind.MISSED, DeviceKind.WEBHOOK),
     Event.SUMMARY: (DeviceKind.SUMMARY,),
 }
 LATEST = 4 * 3600.0
@@ -80,7 +80,7 @@ def fan_out(profile: Profile, note: Note, message: Message | None, now: datetime
 
 def wants(device: Device, event: Event, message: Message | None) -> bool:
     """Whether a device tells of such an event, and of this message."""
-    if device.kind not in KINDS.get(event, ()):
+    if device.kind not in KINDS.get(event, ()) or (event is Event.MISSED and not device.tells_missed):
         return False
     return message is None or (_of_kind(device.events, message) and _from_whom(device, message))
 

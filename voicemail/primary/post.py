@@ -7,12 +7,10 @@ author as a message that says so; when it is four hours late, he is told once th
 """
 
 import asyncio
-import json
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from datetime import timedelta
 from typing import Protocol
-from uuid import UUID, uuid5
+from uuid import UUID
 
 import aiosmtplib
 import structlog
@@ -20,14 +18,14 @@ import structlog
 from sip.errors import BadSound
 from store.api import Store
 from store.errors import NotFound, StoreError, Unavailable
-from store.model import OUTGOING, Envelope, Mark, Message, MessageKind, NewMessage, OutboxItem, User, Work
+from store.model import OUTGOING, Mark, Message, OutboxItem, User, Work
 from voicemail import departures
 from voicemail.config import Mail
 from voicemail.errors import VoicemailError
 from voicemail.greetings import NAME
 from voicemail.policy.elsewhere import answerable, barred, domain_of, host_and_port, location_of
 from voicemail.policy.locations import Location, Tls
-from voicemail.postroom import FULL, GONE, HELD, LATE, planned
+from voicemail.postroom import GONE, HELD, LATE
 from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.backoff import PATIENCE
 from voicemail.primary.clock import Clock
@@ -35,9 +33,19 @@ from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lease import Permit
 from voicemail.primary.outgoing import voice_mail
 from voicemail.primary.report_mail import report_mails
+from voicemail.primary.returns import (
+    LATE_ONE,
+    LEAVING,
+    CannotGo,
+    Posting,
+    bring_back,
+    clear,
+    taken,
+    tell,
+    to_clear,
+)
 from voicemail.primary.routes import Route, smart_host
 from voicemail.primary.smtp_out import Parcel, outcome
-from voicemail.recipients import UNDELIVERABLE
 from voicemail.vpim.headers import NoAddress
 from voicemail.vpim.model import Codec
 from voicemail.vpim.write import written
@@ -57,17 +65,9 @@ TELL = timedelta(hours=4)
 """After which the author is told that it is late (as mail servers do by default)."""
 FRESH = 2.0
 """Seconds for which locations are used without reading them again."""
-SWEEP, LEFT_OVER = 3600.0, timedelta(days=30)
-"""Seconds between two looks for messages that nothing waits for any more, and how old such must be."""
-MOST_LISTED = 10_000
-
-
-class CannotGo(VoicemailError):
-    """It never will, for a reason of our own; `word` is for the non-delivery."""
-
-    def __init__(self, why: str, word: str = GONE) -> None:
-        super().__init__(why)
-        self.word = word
+SWEEP, SWEEP_AFTER = 3600.0, 500
+"""Seconds, and mails that were taken, between two looks for messages that nothing waits for any more."""
+MOST_ENDED = 10_000
 
 
 class Sends(Protocol):
@@ -75,29 +75,6 @@ class Sends(Protocol):
 
     async def send(self, parcel: Parcel, route: Route, permit: Permit) -> None:
         """Ask `permit`, then hand over. Raises SMTPException, OSError, NotPrimary."""
-
-
-@dataclass(frozen=True, slots=True)
-class Posting:
-    """What a row of Work.POST says."""
-
-    to: str
-    of: int = 2
-    """How many rows the message has; two or more when nothing is said."""
-    due: datetime | None = None
-    """When it was to leave, if not at once."""
-
-    @classmethod
-    def read(cls, payload: str) -> "Posting":
-        """Raises CannotGo."""
-        try:
-            said = json.loads(payload)
-            due = datetime.fromisoformat(said["due"]) if said.get("due") else None
-            if due and not due.tzinfo:
-                raise ValueError("due without a time zone")
-            return cls(str(said["to"]), int(said.get("of", 2)), due)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-            raise CannotGo(f"not a posting: {error!r}") from None
 
 
 class Post:
@@ -111,6 +88,8 @@ class Post:
         self._read_at = self._swept_at = float("-inf")
         self._ended: dict[UUID, None] = {}
         """Rows that ended lately, which the store may not know yet."""
+        self._accepted = 0
+        """Mails since the last sweep."""
 
     def lanes(self) -> Mapping[str, LaneSettings]:
         return dict(self._lanes)
@@ -119,10 +98,7 @@ class Post:
         return ()
 
     async def refresh(self) -> Sequence[tuple[str, Subject]]:
-        """Also the moment to clear away what was forgotten."""
-        if self._clock.monotonic() - self._swept_at >= SWEEP:
-            self._swept_at = self._clock.monotonic()
-            await self._sweep()
+        await self._clear_away()
         return ()
 
     async def plan(self, item: OutboxItem) -> Plan:
@@ -146,8 +122,10 @@ class Post:
         if ended.verdict in (Verdict.FAILED, Verdict.SILENT) and self._over(item, item.attempts + 1):
             ended = Outcome(Verdict.REFUSED, f"given up: {ended.text}")
         if item.kind is Work.POST and ended.verdict is Verdict.REFUSED:
-            await self._bring_back(item, ended.text)
-        if item.kind is Work.POST and ended.verdict in (Verdict.SENT, Verdict.REFUSED):
+            await bring_back(self._store, item, ended.text)
+        if item.kind is Work.POST and ended.verdict is Verdict.SENT:
+            await self._taken(item)
+        elif ended.verdict in (Verdict.SENT, Verdict.REFUSED):
             await self._clear(item)
         return ended
 
@@ -207,8 +185,20 @@ class Post:
     # -- sending -------------------------------------------------------------------------------------
 
     async def _sent(self, item: OutboxItem, permit: Permit) -> Outcome:
+        if item.kind is Work.POST:
+            return await self._handed(item, self._posted(item), permit)
+        whole = await self._whole(item)
+        ended = await self._handed(item, self._reported(item, whole), permit)
+        if whole and ended.verdict is Verdict.REFUSED:  # too big, perhaps, or of eight bits
+            log.info("report goes without the mail", id=str(item.id), why=ended.text)
+            ended = await self._handed(item, self._reported(item, b""), permit)
+        return ended
+
+    async def _handed(
+        self, item: OutboxItem, writing: Coroutine[None, None, list[Parcel]], permit: Permit
+    ) -> Outcome:
         try:
-            parcels = await (self._posted(item) if item.kind is Work.POST else self._reported(item))
+            parcels = await writing
             if not parcels:
                 return Outcome(Verdict.SENT, "nothing sent: the message was taken back")
             for parcel in parcels:
@@ -250,115 +240,62 @@ class Post:
         found = [await self._store.users.get(each) for each in ids if each]
         return {user.id: user for user in found if user}
 
-    async def _reported(self, item: OutboxItem) -> list[Parcel]:
+    async def _whole(self, item: OutboxItem) -> bytes:
+        """The mail that a report is about, where all of it goes back; b"" otherwise. Raises Unavailable."""
+        message = item.message_id and await self._store.messages.get(item.message_id)
+        if not message or message.mailbox_id != OUTGOING:  # of a receipt it is the user's message
+            return b""
+        try:
+            return await self._store.messages.audio(message.id)
+        except NotFound:
+            return b""
+
+    async def _reported(self, item: OutboxItem, whole: bytes) -> list[Parcel]:
         """Raises CannotGo."""
         try:
-            mails = await asyncio.to_thread(report_mails, item, self._domain)
+            mails = await asyncio.to_thread(report_mails, item, self._domain, whole)
         except (ValueError, TypeError, KeyError, AttributeError, IndexError, VoicemailError) as error:
             raise CannotGo(f"not a report: {error!r}") from None
         return [Parcel(each, "", self._address(item)) for each in mails]
 
     # -- what the author is told, and what is left behind ------------------------------------------------
 
-    async def _bring_back(self, item: OutboxItem, why: str) -> None:
-        """The message, to its author, with the reason. Raises store errors."""
-        await self._tell(item, "non-delivery", f"{word_of(why)}, {why}")
-
     async def _tell_late(self, item: OutboxItem, address: str) -> None:
         try:
-            await self._tell(item, "late", LATE)
+            await tell(self._store, item, LATE_ONE, LATE)
         except Unavailable:
             raise
         except StoreError as error:  # it is gone meanwhile, or the other node cannot take it yet
             log.info("nobody is told that it is late", id=str(item.id), to=address, why=str(error))
 
-    async def _tell(self, item: OutboxItem, what: str, why: str) -> None:
-        message = item.message_id and await self._store.messages.get(item.message_id)
-        if not message:
-            return
-        author = message.envelope.sender and await self._store.users.get(message.envelope.sender)
-        audio = await self._store.messages.audio(message.id)
-        new = told(message, item, author.id if author else OUTGOING, what, why)
-        if author:
-            await self._store.messages.deposit(new, audio)
-        elif what != "late":
-            boxes = (await planned(self._store, (UNDELIVERABLE,))).mailboxes
-            await self._store.messages.send(new, boxes, audio)
-        log.warning("message is not with its addressee", id=str(item.id), what=what, why=why[:200])
-
     async def _clear(self, item: OutboxItem) -> None:
-        """Take the message away when this was its last address. Never fails: what went must not go again."""
-        try:
-            if item.message_id and await self._is_last(item):
-                await self._store.messages.mark(item.message_id, Mark.PURGE)
-        except StoreError as error:
-            log.warning("message stays in OUTGOING", message_id=str(item.message_id), why=str(error))
-
-    async def _is_last(self, item: OutboxItem) -> bool:
-        try:
-            if Posting.read(item.payload).of == 1:
-                return True
-        except CannotGo:
-            return False
         self._ended[item.id] = None
-        while len(self._ended) > MOST_LISTED:
+        while len(self._ended) > MOST_ENDED:
             del self._ended[next(iter(self._ended))]
-        waiting = await self._store.outbox.listed(MOST_LISTED)
-        same = (w.item for w in waiting if w.item.message_id == item.message_id and w.item.kind is Work.POST)
-        return len(waiting) < MOST_LISTED and all(each.id in self._ended for each in same)
+        await clear(self._store, item, self._ended)
+
+    async def _taken(self, item: OutboxItem) -> None:
+        await taken(self._store, item)
+        self._accepted += 1
+        try:
+            await self._clear_away()
+        except StoreError as error:  # the mail went all the same
+            log.warning("OUTGOING is not cleared now", why=str(error))
+
+    async def _clear_away(self) -> None:
+        """Now and then. Raises store errors."""
+        now = self._clock.monotonic()
+        if now - self._swept_at >= SWEEP or self._accepted >= SWEEP_AFTER:
+            self._swept_at, self._accepted = now, 0
+            await self._sweep()
 
     async def _sweep(self) -> None:
-        """Messages whose work was dropped by an administrator, or ended on a node that died before it could
-        clear them away."""
-        waiting = await self._store.outbox.listed(MOST_LISTED)
-        if len(waiting) >= MOST_LISTED:
-            return
-        owed = {each.item.message_id for each in waiting}
-        for message in await self._store.messages.listing(OUTGOING):
-            moment = message.envelope.deliver_at or message.recorded
-            if message.id not in owed and self._clock.now() - moment >= LEFT_OVER:
-                log.info("message of OUTGOING cleared away", message_id=str(message.id))
-                await self._store.messages.mark(message.id, Mark.PURGE)
-
-
-def told(message: Message, item: OutboxItem, mailbox: UUID, what: str, why: str) -> NewMessage:
-    """What the author finds in his mailbox. Its id is made of the work's: told twice is told once. Pure."""
-    e = message.envelope
-    envelope = Envelope(
-        MessageKind.NON_DELIVERY,
-        recipients=_receiver(item),
-        private=e.private,
-        secure=e.secure,
-        about=message.id,
-        why=" ".join(why.split())[:500],
-        parts=e.parts,
-    )
-    return NewMessage(
-        id=uuid5(item.id, what),
-        mailbox_id=mailbox,
-        caller=message.caller,
-        caller_name=message.caller_name,
-        recorded=message.recorded,
-        seconds=message.seconds,
-        cut_off=message.cut_off,
-        envelope=envelope,
-    )
-
-
-def _receiver(item: OutboxItem) -> tuple[str, ...]:
-    try:
-        return (Posting.read(item.payload).to,)
-    except CannotGo:
-        return ()
-
-
-def word_of(text: str) -> str:
-    """What the telephone says of an answer, by its enhanced status code (RFC 3463). Pure."""
-    words = text.replace(",", " ").split()
-    if text.startswith((GONE, FULL, HELD)):
-        return text.partition(",")[0]
-    if any(each.startswith(("5.1.", "4.1.")) for each in words):
-        return GONE
-    if any(each in ("5.2.2", "4.2.2") for each in words):
-        return FULL
-    return HELD if any(each.startswith("5.7.") for each in words) else "refused"
+        """Messages that nothing waits for any more: taken elsewhere a while ago, or left over by a node that
+        died before it could clear them away."""
+        owed: set[UUID] = set()
+        kept = await self._store.messages.listing(OUTGOING)
+        for kind in LEAVING:
+            owed.update((await self._store.outbox.owing(kind)).values())
+        for message in to_clear(kept, owed, self._clock.now()):
+            log.info("message of OUTGOING cleared away", message_id=str(message.id))
+            await self._store.messages.mark(message.id, Mark.PURGE)

@@ -31,9 +31,10 @@ from voicemail.primary.agenda import (
     Verdict,
 )
 from voicemail.primary.clock import Clock
-from voicemail.primary.ends import given_up, patient, tell
+from voicemail.primary.ends import done_already, given_up, patient, tell, wait_for_peer
 from voicemail.primary.handler import Handler
 from voicemail.primary.lease import LONG_AGO, Lease, NotPrimary, Permit
+from voicemail.primary.tasks import Tasks
 
 PAGE = 500
 """Items fetched beyond those known already (in hand, or left in the store for want of room)."""
@@ -70,7 +71,7 @@ class Runner:
         self._store, self._handlers, self._agenda, self._clock = store, handlers, agenda, clock
         self.lease, self._on_giving_up = lease, on_giving_up
         self._bell = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks = Tasks()
         self._by_lane: dict[str, Handler] = {}
         self._again_at: dict[str, float] = {}
         self._overtaken_at: float | None = None
@@ -141,7 +142,7 @@ class Runner:
                 group.create_task(self._listen())
                 group.create_task(self._serve())
         finally:
-            self._cancel_tasks()
+            self._tasks.cancel()
 
     async def _listen(self) -> None:
         async for table in self._store.changes():
@@ -179,7 +180,7 @@ class Runner:
 
     def _start(self) -> None:
         for job in self._agenda.ready(self._clock.monotonic()):
-            self._spawn(self._perform(job, self._by_lane[job.lane], self.lease.epoch))
+            self._tasks.spawn(self._perform(job, self._by_lane[job.lane], self.lease.epoch))
 
     def _next_moment(self, now: float) -> float | None:
         fetch = None if self._fetch_at is None else max(self._fetch_at, self._fetch_free)
@@ -314,7 +315,7 @@ class Runner:
         log.warning("fenced: another Primary has taken over", epoch=self.lease.epoch)
         self.lease = self.lease.refuse()
         self._agenda.abandon()
-        self._cancel_tasks()
+        self._tasks.cancel()
 
     # -- jobs ------------------------------------------------------------------------------------
 
@@ -327,7 +328,8 @@ class Runner:
 
     async def _perform(self, job: Job, handler: Handler, epoch: int) -> None:
         try:
-            outcome = await handler.perform(job, self._permit(epoch))
+            done = await done_already(self._store, job)
+            outcome = done or await handler.perform(job, self._permit(epoch))
         except Fenced:
             self._fenced(epoch)
             outcome = Outcome(Verdict.STOPPED, "the duty is over")
@@ -357,7 +359,7 @@ class Runner:
                 log.info(f"destination {what}", lane=step.lane)
                 self._again_at[step.lane] = self._clock.monotonic()
             else:
-                records.append(self._spawn(self._record(patient(step, self._clock.now()), epoch)))
+                records.append(self._tasks.spawn(self._record(patient(step, self._clock.now()), epoch)))
         return records
 
     async def _record(self, step: Done | Postpone, epoch: int) -> None:
@@ -381,10 +383,10 @@ class Runner:
         item = step.item
         about = {"id": str(item.id), "kind": item.kind.value, "attempts": item.attempts + 1}
         if isinstance(step, Done):
-            await self._store.outbox.done(item, step.result, epoch)
+            await self._store.outbox.done(item, step.result, epoch, wait=wait_for_peer(item))
             log.info("outbox item done", **about, result=step.result)
             if self._on_giving_up and (why := given_up(step)):
-                self._spawn(self._on_giving_up(item, why))
+                self._tasks.spawn(self._on_giving_up(item, why))
         elif self.lease.valid(self._clock.monotonic()):
             until = self._clock.now() + step.delay
             await self._store.outbox.postpone(item, until, step.why)
@@ -395,14 +397,3 @@ class Runner:
         moment = self._clock.monotonic() + delay.total_seconds()
         self._retry_at = moment if self._retry_at is None else min(self._retry_at, moment)
         self._bell.set()
-
-    def _spawn(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
-        task = asyncio.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    def _cancel_tasks(self) -> None:
-        mine = asyncio.current_task()
-        for task in self._tasks - ({mine} if mine else set()):
-            task.cancel()

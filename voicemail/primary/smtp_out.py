@@ -2,8 +2,9 @@
 a voice message, or a report.
 
 STARTTLS: RFC 3207. AUTH: RFC 4954. SIZE: RFC 1870. 8BITMIME: RFC 6152. SMTPUTF8: RFC 6531. Delivery status
-notifications asked for: RFC 3461. Each mail goes over a connection of its own, and takes a bounded time: a
-host that answers a byte a second costs its own lane some places, and nobody else anything.
+notifications asked for: RFC 3461. A connection stays open for the next mail to the same destination
+(kept.py). Each mail takes a bounded time: a host that answers a byte a second costs its own lane some places,
+and nobody else anything.
 """
 
 import asyncio
@@ -20,6 +21,7 @@ import aiosmtplib
 from voicemail.config import Mail
 from voicemail.policy.locations import Tls
 from voicemail.primary.agenda import Outcome, Verdict
+from voicemail.primary.kept import Kept, Line
 from voicemail.primary.lease import Permit
 from voicemail.primary.routes import Dns, Names, Place, Route, places, smart_host
 
@@ -29,8 +31,6 @@ LEAST_RATE = 100_000
 """Bytes a second that a host must take; slower ones are given up."""
 CONTEXT_FOR = 600.0
 """Seconds for which the authorities that were read are believed."""
-FAREWELL = 1.0
-"""Seconds for QUIT, after the mail was taken."""
 NOT_ALLOWED_YET = range(530, 540)
 """Answers that ask for AUTH or TLS, or refuse ours: our configuration is wrong, not the mail."""
 BAD_IN_ADDRESS = re.compile(r"[\x00-\x20\x7f<>]")
@@ -56,6 +56,7 @@ class Mailer:
     def __init__(self, name: str, timeout: float, names: Names) -> None:
         self._name, self._timeout, self._names = name, timeout, names
         self._contexts: dict[Tls, tuple[float, ssl.SSLContext]] = {}
+        self._kept = Kept()
 
     async def send(self, parcel: Parcel, route: Route, permit: Permit) -> None:
         """Ask `permit`, then hand over. The next host, or address, is tried when one cannot be spoken to; not
@@ -63,15 +64,21 @@ class Mailer:
         _check(parcel)
         rate = len(parcel.content) / LEAST_RATE
         async with asyncio.timeout(COMMANDS * self._timeout + rate):
-            why: Exception | None = None
-            for place in await places(self._names, route):
-                try:
-                    client = await self._connected(place, route)
-                except (aiosmtplib.SMTPException, OSError) as error:
-                    why = error
-                    continue
-                return await self._hand_over(client, parcel, permit, self._timeout + rate)
-            raise why or OSError("no address")
+            if line := self._kept.take(route):
+                with suppress(_Stale):
+                    return await self._hand_over(line, route, parcel, permit)
+            line = Line(await self._any(route))
+            await self._hand_over(line, route, parcel, permit)
+
+    async def _any(self, route: Route) -> aiosmtplib.SMTP:
+        """The first that can be spoken to. Raises SMTPException, OSError."""
+        why: Exception | None = None
+        for place in await places(self._names, route):
+            try:
+                return await self._connected(place, route)
+            except (aiosmtplib.SMTPException, OSError) as error:
+                why = error
+        raise why or OSError("no address")
 
     async def _connected(self, place: Place, route: Route) -> aiosmtplib.SMTP:
         """Greeted, protected as the route demands, and signed in."""
@@ -100,7 +107,7 @@ class Mailer:
             if route.user:
                 await self._sign_in(client, route)
         except BaseException:
-            _drop(client)
+            Line(client).drop()
             raise
         return client
 
@@ -130,21 +137,35 @@ class Mailer:
         )  # so a new one needs no restart
         await client.login(route.user, password.strip())
 
-    async def _hand_over(
-        self, client: aiosmtplib.SMTP, parcel: Parcel, permit: Permit, data_timeout: float
-    ) -> None:
+    async def _hand_over(self, line: Line, route: Route, parcel: Parcel, permit: Permit) -> None:
+        """Raises _Stale where the host has closed a connection that was kept, before it took anything."""
+        data_timeout = self._timeout + len(parcel.content) / LEAST_RATE
         try:
-            mail_options, rcpt_options, encoding = _options(client, parcel)
+            mail_options, rcpt_options, encoding = _options(line.client, parcel)
             permit()
-            await client.mail(parcel.sender, options=mail_options, encoding=encoding)
-            await client.rcpt(_ascii_domain(parcel.receiver), options=rcpt_options, encoding=encoding)
-            await client.data(parcel.content, timeout=data_timeout)
+            try:
+                await line.client.mail(parcel.sender, options=mail_options, encoding=encoding)
+                await line.client.rcpt(
+                    _ascii_domain(parcel.receiver), options=rcpt_options, encoding=encoding
+                )
+            except (aiosmtplib.SMTPException, OSError) as error:
+                if line.used and _is_gone(error):
+                    raise _Stale from error
+                raise
+            await line.client.data(parcel.content, timeout=data_timeout)
         except BaseException:
-            _drop(client)
+            line.drop()
             raise
-        with suppress(aiosmtplib.SMTPException, OSError):
-            await client.quit(timeout=FAREWELL)
-        _drop(client)
+        self._kept.give(route, line)
+
+
+class _Stale(Exception):
+    """A connection that was kept is gone."""
+
+
+def _is_gone(error: Exception) -> bool:
+    """Whether it says nothing of the mail."""
+    return not isinstance(error, aiosmtplib.SMTPResponseException) or error.code == 421
 
 
 class _Handshake(aiosmtplib.SMTPException, OSError):
@@ -250,11 +271,3 @@ def _context(tls: Tls) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _drop(client: aiosmtplib.SMTP) -> None:
-    """At once: closing politely would first send what a slow host has not yet taken."""
-    transport = client.transport
-    client.close()
-    if transport is not None:
-        transport.abort()  # type: ignore[attr-defined]

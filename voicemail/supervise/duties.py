@@ -21,7 +21,7 @@ from voicemail.supervise.link import Link
 
 log = structlog.get_logger()
 
-QUESTIONS = ("mwi-resync", "mwi-status", "outbox-list", "outbox-retry")
+QUESTIONS = ("mwi-resync", "mwi-status", "outbox-list", "outbox-retry", "outbox-drop")
 PATIENCE = 8.0
 """Seconds for the process's answer: less than the other node waits for ours."""
 SETTLED = 2.0

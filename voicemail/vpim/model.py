@@ -102,7 +102,13 @@ class Action(StrEnum):
     EXPANDED = "expanded"
     DISPLAYED = "displayed"
     DELETED = "deleted"
+    EXPIRED = "deleted/expired"
+    """By aging, unheard."""
     PROCESSED_ERROR = "processed/error"
+
+
+DISPOSITIONS = (Action.DISPLAYED, Action.DELETED, Action.EXPIRED, Action.PROCESSED_ERROR)
+"""What only a receiver does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +130,7 @@ class Report:
 
     @property
     def is_disposition(self) -> bool:
-        return self.action in (Action.DISPLAYED, Action.DELETED, Action.PROCESSED_ERROR)
+        return self.action in DISPOSITIONS
 
 
 class Unreadable(VoicemailError):

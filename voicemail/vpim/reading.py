@@ -71,6 +71,8 @@ def _disposition(groups: list[Fields], about: str) -> Report:
     recipient = _typed(fields.get("original-recipient", "")) or _typed(fields.get("final-recipient", ""))
     if action is None or not recipient:
         raise Unreadable("a receipt that names no recipient or nothing that happened")
+    if action is Action.DELETED and modifier.strip().startswith("expired"):
+        action = Action.EXPIRED
     wrong = modifier.startswith(("error", "failure")) and action is Action.DISPLAYED
     named = message_id(fields.get("original-message-id", "").strip("<> "))
     diagnostic = clean(fields.get("error", "") or fields.get("failure", ""), 500)

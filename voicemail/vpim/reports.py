@@ -7,6 +7,7 @@ bytes.
 """
 
 import re
+from dataclasses import dataclass
 from datetime import datetime
 
 from voicemail.errors import VoicemailError
@@ -51,6 +52,7 @@ DONE = {
     Action.EXPANDED: "was delivered to the members of the list",
     Action.DISPLAYED: "was heard by",
     Action.DELETED: "was deleted, without being heard, by",
+    Action.EXPIRED: "was not heard in time, and deleted, for",
     Action.PROCESSED_ERROR: "could not be played for",
 }
 SUBJECTS = {
@@ -58,13 +60,28 @@ SUBJECTS = {
     Action.DELAYED: "Voice message delayed",
     Action.DISPLAYED: "Voice message heard",
     Action.DELETED: "Voice message deleted unheard",
+    Action.EXPIRED: "Voice message deleted unheard",
     Action.PROCESSED_ERROR: "Voice message could not be played",
 }
 DISPOSITIONS = {
     Action.DISPLAYED: "manual-action/MDN-sent-automatically; displayed",
     Action.DELETED: "manual-action/MDN-sent-automatically; deleted",
+    Action.EXPIRED: "automatic-action/MDN-sent-automatically; deleted/expired",
     Action.PROCESSED_ERROR: "automatic-action/MDN-sent-automatically; processed/error",
 }
+
+
+RFC822 = "rfc822"
+KIND = re.compile(r"[A-Za-z0-9-]{1,40}")
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """Whom the sender of a mail wrote to at first (ORCPT, RFC 3461 section 4.2), decoded."""
+
+    address: str
+    kind: str = RFC822
+    """Type of the address (RFC 3464 section 2.1.2)."""
 
 
 class NoReport(VoicemailError):
@@ -80,11 +97,11 @@ def dsn(
     domain: str,
     to: str,
     whole: bool = False,
-    original_recipient: str = "",
+    original_recipient: "Original | None" = None,
 ) -> bytes:
     """What became of a message on its way, to the address it came from (`to`, its Return-Path), from
     postmaster@`domain`. `original` is the mail as it came: its header goes back, or all of it if `whole`
-    (RET=FULL, RFC 3461). `original_recipient` is ORCPT's address.
+    (RET=FULL, RFC 3461). `original_recipient` is what its sender gave as ORCPT.
 
     Raises NoReport and NoAddress; ValueError for an action that is a receiver's (see `mdn`)."""
     if report.is_disposition:
@@ -110,12 +127,11 @@ def mdn(
     sent: datetime,
     sender: Person,
     to: str,
-    original_recipient: str = "",
-    by_itself: bool = False,
+    original_recipient: "Original | None" = None,
 ) -> bytes:
     """What the receiver did with a message whose sender asked for a receipt (`to`, its
-    Disposition-Notification-To); `sender` is the receiver. `by_itself`: no person did it (aging deleted
-    it). Only for a mail that is not automatic itself: the reader leaves `receipt_to` empty there.
+    Disposition-Notification-To); `sender` is the receiver. Only for a mail that is not automatic itself:
+    the reader leaves `receipt_to` empty there.
 
     Raises NoReport and NoAddress; ValueError for an action that is not a receiver's."""
     if not report.is_disposition:
@@ -123,8 +139,6 @@ def mdn(
     if not to:
         raise NoReport("nobody asked for a receipt")
     disposition = DISPOSITIONS[report.action]
-    if by_itself:
-        disposition = disposition.replace("manual-action", "automatic-action")
     fields = field("Reporting-UA", f"{_ascii(sender.address.rpartition('@')[2])}; Tandem")
     fields += _recipients(report, original_recipient)
     if about := message_id(report.about):
@@ -151,8 +165,11 @@ def _status(action: Action) -> str:
     return {Action.FAILED: "5.0.0", Action.DELAYED: "4.0.0"}.get(action, "2.0.0")
 
 
-def _recipients(report: Report, original: str) -> str:
-    fields = field("Original-Recipient", f"rfc822; {_ascii(original)}") if original else ""
+def _recipients(report: Report, original: Original | None) -> str:
+    fields = ""
+    if original and original.address:
+        kind = original.kind if KIND.fullmatch(original.kind) else RFC822
+        fields = field("Original-Recipient", f"{kind}; {_ascii(original.address)}")
     return fields + field("Final-Recipient", f"rfc822; {_ascii(report.recipient)}")
 
 

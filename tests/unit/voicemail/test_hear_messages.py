@@ -1,3 +1,4 @@
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -7,11 +8,13 @@ import pytest
 
 from sip.call import HungUp
 from store.errors import Unavailable
-from store.model import Counts, Folder, Mark, User
+from store.model import Counts, Envelope, Folder, Mark, Remote, Setting, User, Work
 from tests.fakes.call import FILE, START, Barges, ScriptedCall, Step, at_every_moment
 from tests.fakes.desk import ANNA, House, house
 from voicemail.conversation.hear_messages import Do, hear_messages, mark_for, place
 from voicemail.conversation.main_menu import counted, main_menu
+from voicemail.policy.locations import Location
+from voicemail.receipts import grows_old
 from voicemail.words import en
 
 AFTER = "after_message_menu"
@@ -164,6 +167,33 @@ async def test_a_damaged_message_can_be_deleted(home: House) -> None:
     await home.leave(audio=b"")
     await hear(home, "3")
     assert await folders(home) == [Folder.DELETED]
+
+
+EVA = Remote("2722@vm2.example", message_id="abc@vm2.example", receipt_to="2722@vm2.example")
+
+
+@pytest.mark.parametrize(
+    ("audio", "aged", "key", "told"),
+    [
+        (None, False, "2", ["displayed"]),
+        (b"", False, "2", ["processed/error"]),
+        (None, True, "*", ["displayed"]),
+        (b"", True, "3", ["processed/error"]),
+    ],
+)
+async def test_a_sender_elsewhere_is_told_what_became_of_his_message(
+    home: House, audio: bytes | None, aged: bool, key: str, told: list[str]
+) -> None:
+    far = Setting(Location.KIND, "far", Location(domain="vm2.example").model_dump_json())
+    await home.store.settings.put(far)
+    new = await home.leave(envelope=Envelope(remote=EVA), **({} if audio is None else {"audio": audio}))
+    message = await home.store.messages.get(new.id)
+    if aged and message:
+        await grows_old(home.store, message)
+        await home.store.messages.mark(new.id, Mark.READ)
+    await hear(home, key, folder=Folder.SAVED if aged else Folder.NEW)
+    rows = [each for each in home.store.state.outbox.values() if each.kind is Work.REPORT]
+    assert [json.loads(each.payload)["disposition"] for each in rows] == told
 
 
 async def test_urgent_comes_first_then_the_oldest(home: House) -> None:

@@ -47,6 +47,13 @@ async def test_who_hangs_up_during_the_greeting_is_noted_with_number_name_and_ti
     assert note.facts["at"].startswith("2026-03-04T")
 
 
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_it_is_noted_for_a_webhook_that_tells_of_missed_calls(home: House, wanted: bool) -> None:
+    await told(home, Device(kind=DeviceKind.WEBHOOK, enabled=True, missed_calls=wanted))
+    await called(home, leaves_at=3)
+    assert len(noted(home)) == wanted
+
+
 @pytest.mark.parametrize(
     ("script", "missed"),
     [

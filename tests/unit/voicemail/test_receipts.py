@@ -10,7 +10,7 @@ from store.model import Envelope, Folder, Mark, Message, MessageKind, Remote, Se
 from tests.fakes.desk import ANNA, BEN, House, house
 from voicemail.policy.locations import Location
 from voicemail.policy.model import UserOptions
-from voicemail.receipts import before_mark
+from voicemail.receipts import UNHEARD, before_mark, expires, grows_old, unplayable
 
 
 @pytest.fixture
@@ -113,3 +113,72 @@ async def test_a_message_that_was_heard_before_tells_nothing(home: House) -> Non
     message = replace(await from_eva(home), folder=Folder.SAVED)
     await before_mark(home.store, message, Mark.DELETE, BEN, home.clock.now())
     assert reported(home) == []
+
+
+# ---- what is heard late, or never
+
+
+async def fresh(home: House, message: Message) -> Message:
+    found = await home.store.messages.get(message.id)
+    assert found
+    return found
+
+
+async def test_what_expires_unheard_is_told_so(home: House) -> None:
+    message = await from_eva(home)
+    await grows_old(home.store, message)
+    await home.store.messages.mark(message.id, Mark.READ)
+    for _ in range(2):
+        await expires(home.store, await fresh(home, message))
+    assert [each["disposition"] for each in reported(home)] == ["deleted/expired"]
+    assert await home.store.settings.owned(UNHEARD) == []
+
+
+async def test_what_was_heard_before_it_expired_is_told_as_heard(home: House) -> None:
+    message = await from_eva(home)
+    await before_mark(home.store, message, Mark.READ, BEN, home.clock.now())
+    await home.store.messages.mark(message.id, Mark.READ)
+    await expires(home.store, await fresh(home, message))
+    assert [each["disposition"] for each in reported(home)] == ["displayed"]
+
+
+async def test_what_a_mail_marked_as_heard_does_not_expire(home: House) -> None:
+    """Nobody has said that it grew old unheard."""
+    message = await from_eva(home)
+    await home.store.messages.mark(message.id, Mark.READ)
+    await expires(home.store, await fresh(home, message))
+    assert reported(home) == []
+
+
+@pytest.mark.parametrize(("mark", "said"), [(Mark.READ, "displayed"), (Mark.DELETE, "deleted")])
+async def test_what_grew_old_and_is_heard_or_deleted_then_is_told_once(
+    home: House, mark: Mark, said: str
+) -> None:
+    message = await from_eva(home)
+    await grows_old(home.store, message)
+    await home.store.messages.mark(message.id, Mark.READ)
+    for _ in range(2):
+        await before_mark(home.store, await fresh(home, message), mark, BEN, home.clock.now())
+    await expires(home.store, await fresh(home, message))
+    assert [each["disposition"] for each in reported(home)] == [said]
+
+
+async def test_a_user_who_waits_is_told_when_what_grew_old_is_heard(home: House) -> None:
+    message = await to_ben(home)
+    await grows_old(home.store, message)
+    await home.store.messages.mark(message.id, Mark.READ)
+    await before_mark(home.store, await fresh(home, message), Mark.READ, BEN, home.clock.now())
+    assert len(await home.messages(ANNA)) == 1
+
+
+async def test_what_cannot_be_played_was_not_heard(home: House) -> None:
+    message = await from_eva(home)
+    await unplayable(home.store, message, BEN)
+    await before_mark(home.store, message, Mark.READ, BEN, home.clock.now())
+    assert [each["disposition"] for each in reported(home)] == ["processed/error"]
+
+
+async def test_nothing_is_noted_of_messages_whose_sender_did_not_ask(home: House) -> None:
+    await grows_old(home.store, await from_eva(home, replace(EVA, receipt_to="")))
+    await grows_old(home.store, await to_ben(home, receipt=False))
+    assert await home.store.settings.owned(UNHEARD) == []

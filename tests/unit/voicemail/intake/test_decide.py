@@ -181,7 +181,7 @@ def test_a_report_is_one_piece_of_work_and_says_all() -> None:
         "1@a",
         "e+1??",
     )
-    assert said["original_recipients"] == ["anna+x@example.com"]
+    assert said["original_recipients"] == ["anna+x@example.com"] and said["original_types"] == ["rfc822"]
     assert json.loads(report(letter, UUID(int=1), RAW, "", (), "2.1.5", "").payload)["kind"] != "dsn"
 
 

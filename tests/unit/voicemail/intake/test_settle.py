@@ -95,6 +95,51 @@ def to(*locals_: str, **changes: object) -> Letter:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(("ret", "whole"), [("FULL", True), ("HDRS", False), ("", False)])
+@pytest.mark.parametrize("outcome", [Unreadable("no sound"), MAIL])
+async def test_all_of_a_mail_is_kept_for_its_report_where_its_sender_wants_it_back(
+    store: MemoryStore, take: Take, outcome: Outcome, ret: str, whole: bool
+) -> None:
+    await take(outcome, to("1009", ret=ret))
+    (work,) = (item for item in store.state.outbox.values() if item.kind is Work.REPORT)
+    kept = await store.messages.listing(OUTGOING)
+    assert [each.id for each in kept] == ([work.message_id] if whole else [])
+    assert [await store.messages.audio(each.id) for each in kept] == [RAW] * whole
+    assert bool(work.message_id) == whole
+
+
+ASKS = b"Disposition-Notification-To: Eve <2722@pbx.example.net>\r\n"
+
+
+@pytest.mark.parametrize(
+    ("asks", "notify", "told"),
+    [
+        (ASKS, ("NEVER",), ["mdn"]),
+        (ASKS, (), ["dsn"]),
+        (b"", ("NEVER",), []),
+        (ASKS.replace(b"pbx.example.net", b"victim.example"), ("NEVER",), []),
+        (ASKS + ASKS, ("NEVER",), []),
+    ],
+)
+async def test_who_declined_reports_but_wants_a_receipt_is_told_that_it_cannot_be_read(
+    store: MemoryStore, take: Take, asks: bytes, notify: tuple[str, ...], told: list[str]
+) -> None:
+    letter = replace(LETTER, recipients=(Recipient(f"1001@{DOMAIN}", notify),))
+    for _ in range(2):
+        await take(Unreadable("no sound", "5.6.1"), letter, asks + RAW)
+    assert [each["kind"] for each in reports(store)] == told
+    if told == ["mdn"]:
+        (said,) = reports(store)
+        assert said["disposition"] == "processed/error" and said["to"] == "2722@pbx.example.net"
+
+
+async def test_of_a_mail_that_arrived_nothing_is_kept_for_its_report(store: MemoryStore, take: Take) -> None:
+    told = replace(LETTER.recipients[0], notify=("SUCCESS",))
+    await take(MAIL, replace(LETTER, recipients=(told,), ret="FULL"))
+    assert [each["kind"] for each in reports(store)] == ["dsn-delivered"]
+    assert await store.messages.listing(OUTGOING) == []
+
+
 async def test_what_the_mail_says_is_kept(store: MemoryStore, take: Take) -> None:
     await take(replace(MAIL, urgent=True, private=True, receipt_to="2722@pbx.example.net"))
     m = await only(store, ANNA.id)

@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
@@ -7,9 +8,10 @@ import pytest
 from store.errors import NotFound
 from store.ids import uuid7
 from store.memory import MemoryStore
-from store.model import SYSTEM, Envelope, Folder, Mark, MessageKind, NewMessage, Setting
+from store.model import SYSTEM, Envelope, Folder, Mark, MessageKind, NewMessage, Remote, Setting, User, Work
 from tests.fakes.primary import HandClock
 from voicemail.broadcasts import BROADCAST, HEARD
+from voicemail.policy.locations import Location
 from voicemail.policy.model import Aging
 from voicemail.primary import aging
 from voicemail.primary.aging import Ager
@@ -154,3 +156,44 @@ async def test_a_broadcast_does_not_age_but_ends_and_is_forgotten(age: Age) -> N
     await age.ager.turn()
     assert await age.folder(message) is None
     assert await age.store.settings.all(BROADCAST) == [] == await age.store.settings.owned(HEARD)
+
+
+# ---- senders who wait for a receipt
+
+EVA = Remote("2722@vm2.example", message_id="abc@vm2.example", receipt_to="2722@vm2.example")
+
+
+def dispositions(age: Age) -> list[str]:
+    rows = [each for each in age.store.state.outbox.values() if each.kind is Work.REPORT]
+    return [str(json.loads(each.payload)["disposition"]) for each in rows]
+
+
+async def asked_for(age: Age) -> UUID:
+    await age.policy(ALL)
+    await age.store.users.add(User(BOX, "1002", name="Ben"))
+    far = Setting(Location.KIND, "far", Location(domain="vm2.example").model_dump_json())
+    await age.store.settings.put(far)
+    return await age.message(envelope=Envelope(remote=EVA))
+
+
+async def test_the_sender_is_told_when_his_message_is_deleted_unheard_since_it_is_old() -> None:
+    age = Age()
+    message = await asked_for(age)
+    age.days(11)
+    await age.ager.round()
+    assert await age.folder(message) is Folder.SAVED and dispositions(age) == []
+    age.days(21)
+    await age.ager.round()
+    assert await age.folder(message) is Folder.DELETED and dispositions(age) == ["deleted/expired"]
+    age.days(6)
+    await age.ager.round()
+    assert await age.folder(message) is None and dispositions(age) == ["deleted/expired"]
+
+
+async def test_a_message_that_was_heard_expires_in_silence() -> None:
+    age = Age()
+    message = await asked_for(age)
+    await age.store.messages.mark(message, Mark.READ)
+    age.days(21)
+    await age.ager.round()
+    assert await age.folder(message) is Folder.DELETED and dispositions(age) == []

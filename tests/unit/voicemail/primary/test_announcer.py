@@ -382,6 +382,18 @@ async def test_a_missed_call_is_mailed_to_who_wants_it(office: Office) -> None:
     assert page and "Eve &lt;b&gt;" in page.get_content() and "<b>" not in page.get_content()
 
 
+async def test_a_missed_call_is_posted_to_a_webhook_that_wants_it(office: Office) -> None:
+    await office.device("hook", HOOK, address=URL, secret=SECRET, missed_calls=True)
+    await office.device("other", HOOK, address="https://other.example.com/", secret=SECRET)
+    facts = {"caller": "+4930555", "caller_name": "Eve", "at": "2026-03-04T14:00:00+00:00"}
+    async with office.on_duty():
+        await office.store.outbox.add([Note(Event.MISSED, uuid4(), facts=facts).work(ANNA.id)])
+        await office.settled()
+    ((host, told),) = office.hooks.taken
+    assert host == "hooks.example.com" and told["event"] == "missed" and told["mailbox"] == "1001"
+    assert {key: told[key] for key in facts} == facts and "message" not in told
+
+
 @pytest.mark.parametrize("facts", [{}, {"at": "never"}, {"at": "2026-03-04T14:00:00"}])
 async def test_facts_that_make_no_sense_are_given_up(office: Office, facts: dict[str, str]) -> None:
     await office.device("missed", DeviceKind.MISSED)

@@ -123,6 +123,19 @@ async def test_the_outbox_shows_what_was_tried_in_vain_and_all_that_is_left() ->
             await ask(answers, "outbox-retry", id=str(UUID(int=1)))
 
 
+async def test_what_is_dropped_is_left_no_longer() -> None:
+    primary, answers = await made()
+    primary.post.failure = ConnectionRefusedError("nobody there")
+    async with primary.on_duty():
+        await primary.deposit()
+        await eventually(lambda: primary.left == 1)
+        (mail,) = (await ask(answers, "outbox-list", all=True))["work"]
+        assert [(await ask(answers, "outbox-drop", id=mail["id"]))["dropped"] for _ in range(2)] == [
+            True, False
+        ]  # fmt: skip
+        assert primary.left == 0 and not (await ask(answers, "outbox-drop", id="123"))["dropped"]
+
+
 async def test_a_thousand_rows_at_most_are_shown_and_the_rest_is_counted() -> None:
     primary, answers = await made()
     async with primary.on_duty():

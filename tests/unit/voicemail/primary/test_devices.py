@@ -149,6 +149,11 @@ def test_each_kind_of_device_has_its_events() -> None:
     }  # fmt: skip
 
 
+def test_a_webhook_tells_of_missed_calls_where_it_is_to() -> None:
+    assert wants(device(HOOK, missed_calls=True), Event.MISSED, None)
+    assert not wants(device(PHONE, missed_calls=True), Event.MISSED, None)
+
+
 # ---- when
 
 

@@ -3,32 +3,28 @@
 import asyncio
 import json
 import re
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import timedelta
 from email import message_from_bytes
 from email.policy import default
-from uuid import UUID
 
 import aiosmtplib
 import pytest
 
-from sip import wav
 from store.ids import uuid7
-from store.memory import MemoryStore
 from store.model import (
     OUTGOING,
     Envelope,
-    Message,
     MessageKind,
     NewMessage,
     NewWork,
     OutboxItem,
     Part,
     Setting,
-    User,
     Work,
 )
-from tests.fakes.primary import HandClock, eventually
+from tests.fakes.primary import eventually
+from tests.fakes.sending import ANNA, BUSY, MAIL, REFUSAL, SPEECH, Office, Sent
 from tests.fakes.vpim_payloads import PAYLOADS
 from tests.fakes.vpim_validator import violations
 from voicemail import departures
@@ -39,86 +35,15 @@ from voicemail.primary.agenda import Agenda, Job, Outcome, Plan, Subject, Verdic
 from voicemail.primary.backoff import PATIENCE
 from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lease import Lease, Permit
-from voicemail.primary.post import DESK, Post, word_of
+from voicemail.primary.post import DESK, Post
+from voicemail.primary.returns import bring_back, word_of
 from voicemail.primary.routes import Route
 from voicemail.primary.runner import Runner
-from voicemail.primary.smtp_out import Parcel
 from voicemail.vpim.model import Action, Report
 from voicemail.vpim.read import read
 
-ANNA = User(UUID(int=1), "1001", name="Anna Ähre")
-FAR = Location(domain="vm2.example")
-NEAR = Location(domain="vm3.example", host="vm3.example:2525", tls=Tls.VERIFY)
-MAIL = Mail()
-SPEECH = wav.file_ulaw(bytes(range(256)) * 50)
-REFUSAL = aiosmtplib.SMTPRecipientRefused(550, "5.1.1 no such mailbox", "x")
-BUSY = aiosmtplib.SMTPRecipientRefused(451, "4.3.0 later", "x")
 
-
-@dataclass
-class Sent:
-    """A mailer: keeps what it was given. `failures` are raised, by receiver; who is in `hanging` waits."""
-
-    parcels: list[Parcel] = field(default_factory=list)
-    routes: list[Route] = field(default_factory=list)
-    failures: dict[str, Exception] = field(default_factory=dict)
-    hanging: dict[str, asyncio.Event] = field(default_factory=dict)
-    until_stuck: int = 1000
-
-    async def send(self, parcel: Parcel, route: Route, permit: Permit) -> None:
-        permit()
-        if failure := self.failures.get(parcel.receiver):
-            raise failure
-        self.parcels.append(parcel)
-        self.routes.append(route)
-        if event := self.hanging.get(parcel.receiver):
-            await event.wait()
-        if sum(each.domain == route.domain for each in self.routes) > self.until_stuck:
-            await asyncio.Event().wait()
-
-    @property
-    def receivers(self) -> list[str]:
-        return [each.receiver for each in self.parcels]
-
-    @property
-    def ids(self) -> list[str]:
-        return [str(message_from_bytes(each.content, policy=default)["Message-ID"]) for each in self.parcels]
-
-
-class Office:
-    """A store with one user and two locations, and the handler."""
-
-    def __init__(self, mail: Mail = MAIL) -> None:
-        self.store, self.clock, self.sent = MemoryStore(), HandClock(), Sent()
-        self.store.state.users[ANNA.id] = ANNA
-        self.post = Post(self.store, mail, "vm1.example", self.sent, self.clock)
-        for name, each in (("far", FAR), ("near", NEAR)):
-            self.set(name, each)
-
-    def set(self, name: str, location: Location) -> None:
-        setting = Setting(Location.KIND, name, location.model_dump_json())
-        self.store.state.settings[setting.id] = setting
-
-    async def leaves(self, *to: str, sender: UUID | None = ANNA.id, **more: object) -> list[OutboxItem]:
-        envelope = Envelope(sender=sender, recipients=to, **more)  # type: ignore[arg-type]
-        new = NewMessage(uuid7(), OUTGOING, "1001", "Anna", self.clock.now(), 1.6, envelope=envelope)
-        await departures.depart(self.store, new, to, SPEECH, 1.0)
-        return [i for i in self.store.state.outbox.values() if json.loads(i.payload).get("to") in to]
-
-    async def try_once(self, item: OutboxItem) -> Outcome:
-        plan = await self.post.plan(item)
-        (lane,) = plan.lanes
-        assert lane in self.post.lanes()
-        return await self.post.perform(Job(lane, plan.subject, (item,)), lambda: None)
-
-    async def told(self) -> list[Message]:
-        return list(await self.store.messages.listing(ANNA.id))
-
-    async def leaving(self) -> list[Message]:
-        return list(await self.store.messages.listing(OUTGOING))
-
-
-async def test_a_message_leaves_as_a_voice_mail_and_is_cleared_away() -> None:
+async def test_a_message_leaves_as_a_voice_mail_and_is_kept_for_what_may_come_back() -> None:
     office = Office()
     (item,) = await office.leaves("2722@vm2.example")
     assert await office.try_once(item) == Outcome(Verdict.SENT, "sent")
@@ -128,18 +53,30 @@ async def test_a_message_leaves_as_a_voice_mail_and_is_cleared_away() -> None:
     assert mail.get_content_type() == "multipart/voice-message"
     assert mail["Message-ID"] == f"<{item.id}@vm1.example>"
     assert mail["From"].addresses[0].display_name == "Anna Ähre"
-    assert await office.leaving() == []
+    assert await office.leaving() == [] and len(await office.kept()) == 1
 
 
-async def test_it_is_kept_until_the_last_address_has_it() -> None:
+@pytest.mark.parametrize("last", [None, REFUSAL])
+async def test_it_is_kept_until_nothing_is_owed_and_longer_if_anybody_took_it(last: Exception | None) -> None:
     office = Office()
-    items = await office.leaves("2722@vm2.example", "3001@vm3.example", "2733@vm2.example")
-    office.sent.failures["3001@vm3.example"] = BUSY
-    for item in items:
+    to = ("2722@vm2.example", "3001@vm3.example", "2733@vm2.example")
+    office.sent.failures = {"3001@vm3.example": BUSY, "2722@vm2.example": REFUSAL}
+    for item in (items := await office.leaves(*to)):
         await office.try_once(item)
-    assert len(await office.leaving()) == 1
-    office.sent.failures.clear()
+        await office.record(item)
+    assert len(await office.kept()) == 1
+    office.sent.failures = {"3001@vm3.example": last} if last else {}
     await office.try_once(items[1])
+    assert len(await office.kept()) == 1
+
+
+async def test_what_nobody_took_goes_with_its_last_refusal() -> None:
+    office = Office()
+    items = await office.leaves("2722@vm2.example", "3001@vm3.example")
+    office.sent.failures = dict.fromkeys(("2722@vm2.example", "3001@vm3.example"), REFUSAL)
+    for item in items:
+        assert len(await office.leaving()) == 1
+        await office.try_once(item)
     assert await office.leaving() == []
 
 
@@ -205,7 +142,7 @@ async def test_a_refusal_comes_back_once_with_its_reason_and_the_message(
     office = Office()
     office.sent.failures["2722@vm2.example"] = failure
     (item,) = await office.leaves("2722@vm2.example", private=True)
-    await office.post._bring_back(item, str(failure))
+    await bring_back(office.store, item, str(failure))
     assert (await office.try_once(item)).verdict is Verdict.REFUSED
     (back,) = await office.told()
     assert back.envelope.kind is MessageKind.NON_DELIVERY and back.envelope.private

@@ -488,6 +488,34 @@ async def test_no_mail_goes_out_before_the_one_before_is_recorded(primary: Prima
     assert len(primary.post.mails) == 20
 
 
+async def test_no_mail_goes_out_before_the_peer_knows_of_the_one_before_but_lamps_do(
+    primary: Primary,
+) -> None:
+    primary.store.state.peer = asyncio.Event()
+    async with primary.on_duty():
+        for _ in range(3):
+            await primary.deposit()
+        await eventually(lambda: primary.left == 2)  # three lamps and the first mail
+        await primary.later(5)
+        assert len(primary.post.mails) == 1 and primary.lamp("sip:mwi-1001@192.0.2.5") == (3, 0)
+        primary.store.state.peer.set()
+        await primary.until_done()
+    assert len(primary.post.mails) == 3
+
+
+async def test_what_is_dropped_while_it_waits_for_its_turn_is_not_sent(primary: Primary) -> None:
+    primary.post.held = asyncio.Event()
+    async with primary.on_duty():
+        for _ in range(3):
+            await primary.deposit()
+        await eventually(lambda: primary.post.stuck == 1)
+        mails = [each for each in primary.store.state.outbox.values() if each.kind is Work.MAIL]
+        assert await primary.store.outbox.drop(mails[1].id, "dropped by hand")
+        primary.post.held.set()
+        await primary.until_done()
+    assert len(primary.post.mails) == 2 and primary.store.state.done[mails[1].id] == "dropped by hand"
+
+
 async def test_fenced_breaks_off_what_is_in_flight(primary: Primary) -> None:
     primary.post.held = asyncio.Event()
     async with primary.on_duty():
@@ -584,10 +612,10 @@ def failing(part: object, name: str, each: int) -> None:
     """Every so many-th call fails, as if the connection broke."""
     works, calls = getattr(part, name), itertools.count(1)
 
-    async def sometimes(*arguments: Any) -> Any:
+    async def sometimes(*arguments: Any, **named: Any) -> Any:
         if next(calls) % each == 0:
             raise Unavailable("the connection broke")
-        return await works(*arguments)
+        return await works(*arguments, **named)
 
     setattr(part, name, sometimes)
 

@@ -7,9 +7,9 @@ import pytest
 
 from tests.fakes.vpim_payloads import PAYLOADS
 from voicemail.vpim.headers import NoAddress
-from voicemail.vpim.model import Action, Person, Report, Unreadable
+from voicemail.vpim.model import DISPOSITIONS, Action, Person, Report, Unreadable
 from voicemail.vpim.read import read
-from voicemail.vpim.reports import REASONS, NoReport, dsn, mdn
+from voicemail.vpim.reports import REASONS, NoReport, Original, dsn, mdn
 
 SENT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ORIGINAL = b"From: a@b.example\r\nMessage-ID: <m1@b.example>\r\nSubject: \xc3\xa4\r\n\r\nSound\r\nof it\r\n"
@@ -35,18 +35,18 @@ def test_what_became_of_a_message_is_read_again(code: str, whole: bool) -> None:
     assert got == Report(Action.FAILED, "1009@vm.example.com", "m1@b.example", code or "5.0.0", "why", "E-1")
 
 
-@pytest.mark.parametrize("action", [Action.DISPLAYED, Action.DELETED, Action.PROCESSED_ERROR])
+@pytest.mark.parametrize("action", DISPOSITIONS)
 def test_what_the_receiver_did_is_read_again(action: Action) -> None:
     report = Report(action, "1009@vm.example.com", "m1@b.example", "", "why")
     assert read(disposition(report)) == report
 
 
 def test_a_report_is_as_the_rfcs_want_it() -> None:
-    raw = delivery(original_recipient="+49301009@vm.example.com")
+    raw = delivery(original_recipient=Original("+49301009@vm.example.com"))
     assert (
         b"\n" not in raw.replace(b"\r\n", b"")
         and raw.isascii()
-        and raw == delivery(original_recipient="+49301009@vm.example.com")
+        and raw == delivery(original_recipient=Original("+49301009@vm.example.com"))
     )
     mail = email.message_from_bytes(raw)
     assert mail["Auto-Submitted"] == "auto-replied" and mail["To"] == "<a@b.example>"
@@ -70,7 +70,7 @@ def test_a_report_is_as_the_rfcs_want_it() -> None:
 
 
 def test_a_receipt_is_as_the_rfc_wants_it() -> None:
-    raw = disposition(Report(Action.DELETED, "1009@vm.example.com", "m1@b.example"), by_itself=True)
+    raw = disposition(Report(Action.EXPIRED, "1009@vm.example.com", "m1@b.example"))
     mail = email.message_from_bytes(raw)
     assert mail.get_param("report-type") == "disposition-notification"
     assert mail["Disposition-Notification-To"] is None
@@ -79,7 +79,7 @@ def test_a_receipt_is_as_the_rfc_wants_it() -> None:
         "Reporting-UA": "vm.example.com; Tandem",
         "Final-Recipient": "rfc822; 1009@vm.example.com",
         "Original-Message-ID": "<m1@b.example>",
-        "Disposition": "automatic-action/MDN-sent-automatically; deleted",
+        "Disposition": "automatic-action/MDN-sent-automatically; deleted/expired",
     }
 
 
@@ -131,15 +131,27 @@ def test_no_payload_makes_a_field_or_a_recipient(name: str) -> None:
         report = Report(Action.FAILED, **(fields | own))
         to = payload if name == "to" else "a@b.example"
         try:
-            raw = delivery(report, to=to, original_recipient=payload if name == "original" else "z@y.example")
+            raw = delivery(
+                report, to=to, original_recipient=Original(payload if name == "original" else "z@y.example")
+            )
         except NoAddress:
             assert name == "to"
             continue
         assert shape(raw) == shape(
-            delivery(Report(Action.FAILED, **fields), original_recipient="z@y.example")
+            delivery(Report(Action.FAILED, **fields), original_recipient=Original("z@y.example"))
         )
         assert b"\n" not in raw.replace(b"\r\n", b""), payload
         assert email.message_from_bytes(raw)["To"] == f"<{to}>"
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("x400", "x400"), ("UTF-8", "UTF-8"), ("a\r\nb", "rfc822"), ("", "rfc822")]
+)
+def test_the_original_recipient_keeps_the_type_of_its_address(kind: str, said: str) -> None:
+    _, status, _ = email.message_from_bytes(
+        delivery(original_recipient=Original("/S=x/", kind))
+    ).get_payload()  # type: ignore[misc]
+    assert status.get_payload()[1]["Original-Recipient"] == f"{said}; /S=x/"
 
 
 def test_an_original_that_holds_our_boundary_ends_no_part() -> None:
