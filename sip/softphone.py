@@ -271,6 +271,10 @@ class PhoneCall:
     async def resume(self) -> None:
         await self.phone.do("resume", self.number)
 
+    async def reply(self, code: int) -> None:
+        """Take a call that came in (200), or refuse it; for phones that do not pick up by themselves."""
+        await self.phone.do("reply", self.number, code)
+
     async def hang_up(self) -> None:
         """BYE (or CANCEL), and wait for its answer."""
         if not self.code:
@@ -369,6 +373,9 @@ class _Phone:
 
     async def on_resume(self, number: int) -> None:
         await self.command("resume", number)
+
+    async def on_reply(self, number: int, code: int) -> None:
+        await self.command("reply", number, code)
 
     async def on_hang_up(self, number: int) -> None:
         await self.command("end", number)
