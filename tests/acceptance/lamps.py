@@ -44,6 +44,11 @@ class Lamp:
         """None as long as it was told nothing."""
         return next((parse(body) for body in reversed(self._bodies) if body), None)
 
+    @property
+    def told(self) -> set[tuple[int, int]]:
+        """New and old, all that it was ever told."""
+        return {(summary.new, summary.old) for summary in map(parse, filter(None, self._bodies))}
+
     def close(self) -> None:
         if self._watcher:
             self._watcher.close()

@@ -58,6 +58,8 @@ async def test_the_other_node_is_primary_soon_after_the_primary_was_killed_and_l
         again = await stack.enter_async_context(lamps.subscribed(primary, extensions))
         await lamps.all_right(two, [*again, *living], after, 0.1)
         healed = await two.settled()
+        for lamp in (*living, *dying):
+            assert lamp.told <= {before[lamp.extension], after[lamp.extension]}, "a state that never was"
     print(
         f"takeover after kill -9: {1000 * took:.0f} ms, lamps right after {lit:.2f} s; those of phones at "
         f"the killed node {back:.2f} s after it served again; equal after {healed:.1f} s"

@@ -179,11 +179,13 @@ class Postfix:
 
 class Pace:
     """A policy service: Postfix asks it when it has a whole mail and before it says that it took it.
-    `delay`: seconds until the answer; it may change meanwhile. `more` belongs into main.cf. `taken`: when
-    (seconds since the epoch) the mails for each recipient were answered for."""
+    `delay`: seconds until the answer, `by_domain` where it is another; both may change meanwhile. `more`
+    belongs into main.cf. `taken`: when (seconds since the epoch) the mails for each recipient were answered
+    for."""
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay, self.port = delay, free_port()
+        self.by_domain: dict[str, float] = {}
         self.taken: dict[str, list[float]] = {}
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -195,8 +197,9 @@ class Pace:
         self._open.add(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while asked := (await reader.readuntil(b"\n\n")).decode():
-                await asyncio.sleep(self.delay)
                 about = dict(line.split("=", 1) for line in asked.split("\n") if line)
+                domain = about["recipient"].rpartition("@")[2]
+                await asyncio.sleep(self.by_domain.get(domain, self.delay))
                 self.taken.setdefault(about["recipient"], []).append(time.time())
                 writer.write(b"action=DUNNO\n\n")
                 await writer.drain()
