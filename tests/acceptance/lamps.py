@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 
-from sip.mwi import Summary, parse
+from sip.mwi import parse
 from sip.parse import Message, parse_uri
 from sip.watcher import Watcher
 from tests.acceptance import scene
@@ -13,6 +13,13 @@ from voicemail.tour.local import LocalNode
 
 AT_ONCE = 1.0
 """Seconds from a SUBSCRIBE to its first NOTIFY, at most."""
+Shown = tuple[int, int]
+"""New and old."""
+
+
+def shown(body: str) -> Shown:
+    summary = parse(body)
+    return summary.new, summary.old
 
 
 class Lamp:
@@ -40,41 +47,37 @@ class Lamp:
         return self
 
     @property
-    def shows(self) -> Summary | None:
+    def shows(self) -> Shown | None:
         """None as long as it was told nothing."""
-        return next((parse(body) for body in reversed(self._bodies) if body), None)
+        return next((shown(body) for body in reversed(self._bodies) if body), None)
 
     @property
-    def told(self) -> set[tuple[int, int]]:
-        """New and old, all that it was ever told."""
-        return {(summary.new, summary.old) for summary in map(parse, filter(None, self._bodies))}
+    def told(self) -> set[Shown]:
+        """All that it was told since it was made, or since `forget`."""
+        return {shown(body) for body in self._bodies if body}
+
+    def forget(self) -> None:
+        """All but what it shows now."""
+        del self._bodies[:-1]
 
     def close(self) -> None:
         if self._watcher:
             self._watcher.close()
 
 
-def at_pbx(two: Scene, extension: str) -> Summary | None:
+def at_pbx(two: Scene, extension: str) -> Shown | None:
     """What the trunk's PBX was told last."""
     wanted = f"mwi-{extension}"
     said = (n.body for n in reversed(two.tour.pbx.notifies) if parse_uri(n.message.uri).user == wanted)
-    return next((parse(body) for body in said), None)
+    return next(map(shown, said), None)
 
 
-Counts = Mapping[str, tuple[int, int]]
-"""What lamps must show, by extension: new, old."""
-
-
-def right(summary: Summary | None, counts: tuple[int, int]) -> bool:
-    return summary is not None and (summary.new, summary.old) == counts
-
-
-async def all_right(two: Scene, lamps: Iterable[Lamp], counts: Counts, within: float) -> float:
-    """Seconds until the PBX and these phones show it."""
+async def all_right(two: Scene, lamps: Iterable[Lamp], counts: Mapping[str, Shown], within: float) -> float:
+    """Seconds until the PBX and these phones show what they must, by extension."""
 
     async def look() -> bool:
-        pbx = (right(at_pbx(two, extension), wanted) for extension, wanted in counts.items())
-        return all(right(lamp.shows, counts[lamp.extension]) for lamp in lamps) and all(pbx)
+        pbx = all(at_pbx(two, extension) == wanted for extension, wanted in counts.items())
+        return pbx and all(lamp.shows == counts[lamp.extension] for lamp in lamps)
 
     return await scene.seen("every lamp as its mailbox is", look, within)
 

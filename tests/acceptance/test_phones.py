@@ -20,9 +20,9 @@ from store.model import Folder, Mark, NewMessage, Setting
 from tests.acceptance import lamps, scene
 from tests.acceptance.apart import FRESH
 from tests.acceptance.scene import Scene
+from tests.acceptance.telling import may_be_called, telephones
 from tests.fakes.balancer import ready
-from voicemail.policy.devices import Device, DeviceKind, Events
-from voicemail.policy.model import ClassOfService, Restriction, RestrictionTable, Transfer, UserOptions
+from voicemail.policy.model import Transfer, UserOptions
 from voicemail.supervise.phones import KIND
 from voicemail.tour.tour import SPEECH, Listening, Person, prompt
 
@@ -126,19 +126,8 @@ async def test_a_user_is_called_over_the_trunk_until_a_telephone_is_answered(
 ) -> None:
     """One telephone is busy, nobody answers the next; the third one is the user, who hears the message."""
     person = await two.person("3904")
-    settings = two.tour.stores[0].settings
-    table = RestrictionTable(rows=(Restriction(pattern="0171*", allow=True),))
-    await settings.put(Setting(RestrictionTable.KIND, "mobiles", table.model_dump_json()))
-    called = ClassOfService(dial_out_table="mobiles")
-    await settings.put(Setting(ClassOfService.KIND, "called", called.model_dump_json()))
-    options = UserOptions(cos="called", enrolled=True, pin_changed=datetime.now(UTC))
-    await settings.put(Setting(UserOptions.KIND, "options", options.model_dump_json(), person.id))
-    never = {"busy_retries": 0, "no_answer_retries": 0, "enabled": True, "kind": DeviceKind.PHONE}
-    chain = (("car", "01711", "home"), ("home", "01712", "office"), ("office", "01713", ""))
-    for name, number, following in chain:
-        events = Events.ALL if name == "car" else Events.NONE
-        device = Device(address=number, on_failure=following, events=events, **never)  # type: ignore[arg-type]
-        await settings.put(Setting(Device.KIND, name, device.model_dump_json(), person.id))
+    await may_be_called(two, person)
+    await telephones(two, person, "01711", "01712", "01713")
     rtp = EngineSettings(
         sip_address="127.0.0.1", sip_port=two.call_port, rtp_address="127.0.0.1",
         rtp_port=two.cluster.plan.rtp - 300,
