@@ -34,7 +34,7 @@ from sip.parse import parse_uri
 from sip.settings import EngineSettings
 from sip.softphone import Softphone
 from store.ids import uuid7
-from store.model import Folder, Mark, NewMessage, User
+from store.model import Counts, Folder, Mark, NewMessage, User
 from tests.acceptance import scene
 from tests.acceptance.lamps import AT_ONCE, Lamp, Shown
 from tests.acceptance.scene import Scene
@@ -105,7 +105,13 @@ class Round:
 
     async def truth(self, node: LocalNode) -> dict[str, Shown]:
         messages = self.two.tour.stores[node.number - 1].messages
-        counts = await asyncio.gather(*(messages.counts(user.id) for user in self.people))
+        some = asyncio.Semaphore(4)
+
+        async def counted(user: User) -> Counts:
+            async with some:
+                return await messages.counts(user.id)
+
+        counts = await asyncio.gather(*map(counted, self.people))
         return {user.extension: (c.new, c.old) for user, c in zip(self.people, counts, strict=True)}
 
     async def right(self, node: LocalNode, lamps: Iterable[Lamp], began: float, within: float) -> float:
@@ -150,6 +156,9 @@ class Round:
         await self.kill(primary)
         await self.change(other)
         living = phones[other.number] + (phones[primary.number] if victim != "node" else [])
+        if victim == "database":  # what it holds can be told when it is there again
+            await self.two.cluster.in_service(60)
+            began = time.monotonic()
         figures = {"right": await self.right(other, living, began, LATEST)}
         now = await self.truth(other)
         told = {extension: {had[extension], now[extension]} for extension in now}
