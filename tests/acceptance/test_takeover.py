@@ -39,6 +39,8 @@ async def test_the_other_node_is_primary_soon_after_the_primary_was_killed_and_l
         ]
         before = {hears.extension: (1, 0), gets.extension: (0, 0), has_none.extension: (0, 0)}
         await lamps.all_right(two, [*dying, *living], before, 5)
+        for lamp in (*living, *dying):
+            lamp.forget()
 
         await primary.kill()
         began = time.monotonic()

@@ -25,7 +25,8 @@ QUESTIONS = ("mwi-resync", "mwi-status", "outbox-list", "outbox-retry")
 PATIENCE = 8.0
 """Seconds for the process's answer: less than the other node waits for ours."""
 SETTLED = 2.0
-"""Seconds after the last start until the edge's lamps are sent again; what then is not ready yet is tried again."""
+"""Seconds after the last start until the edge's lamps are sent again; what is not ready by then is tried
+again."""
 MERGING = (Status.SPLIT_BRAIN_RECOVERY,)
 """Statuses besides Primary in which a server may do the Primary's work."""
 
