@@ -239,8 +239,7 @@ class PhoneCall:
         return code
 
     async def press(self, keys: str, info: bool = False) -> None:
-        """Press keys one after the other (RFC 4733, at most 31 at a time, or SIP INFO). Returns
-        before they have been sent."""
+        """Press keys one after the other (RFC 4733, at most 31, or SIP INFO); returns before they are sent."""
         await self.phone.do("press_by_info" if info else "press", self.number, keys)
 
     async def say(self, path: Path, within: float = 60.0) -> None:
