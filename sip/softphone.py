@@ -239,7 +239,7 @@ class PhoneCall:
         return code
 
     async def press(self, keys: str, info: bool = False) -> None:
-        """Press keys one after the other (RFC 4733, at most 31, or SIP INFO); returns before they are sent."""
+        """Press keys one by one (RFC 4733, at most 31, or SIP INFO); returns before they are sent."""
         await self.phone.do("press_by_info" if info else "press", self.number, keys)
 
     async def say(self, path: Path, within: float = 60.0) -> None:
