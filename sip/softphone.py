@@ -239,8 +239,7 @@ class PhoneCall:
         return code
 
     async def press(self, keys: str, info: bool = False) -> None:
-        """Press keys one after the other (RFC 4733, at most 31 at a time, or SIP INFO). Returns
-        before they have been sent."""
+        """Press keys one by one (RFC 4733, at most 31, or SIP INFO); returns before they are sent."""
         await self.phone.do("press_by_info" if info else "press", self.number, keys)
 
     async def say(self, path: Path, within: float = 60.0) -> None:
@@ -270,6 +269,10 @@ class PhoneCall:
 
     async def resume(self) -> None:
         await self.phone.do("resume", self.number)
+
+    async def reply(self, code: int) -> None:
+        """Take a call that came in (200), or refuse it; for phones that do not pick up by themselves."""
+        await self.phone.do("reply", self.number, code)
 
     async def hang_up(self) -> None:
         """BYE (or CANCEL), and wait for its answer."""
@@ -369,6 +372,9 @@ class _Phone:
 
     async def on_resume(self, number: int) -> None:
         await self.command("resume", number)
+
+    async def on_reply(self, number: int, code: int) -> None:
+        await self.command("reply", number, code)
 
     async def on_hang_up(self, number: int) -> None:
         await self.command("end", number)

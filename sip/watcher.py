@@ -16,14 +16,15 @@ from sip.parse import Message, parse_message, parse_uri
 EXPIRES = 3600
 TRIES, PATIENCE = 4, 0.5
 """How often the SUBSCRIBE is sent, and seconds between two of them."""
+NO_DIALOG = "481 Call/Transaction Does Not Exist"
 COPIED = ("via", "from", "to", "call-id", "cseq")
 """Headers that an answer takes from its request (RFC 3261 section 8.2.6.2)."""
 
 
-def answer_to(request: Message) -> str:
-    """200 to a request in a dialog."""
+def answer_to(request: Message, status: str = "200 OK") -> str:
+    """To a request in a dialog."""
     copied = [(name, value) for wanted in COPIED for name, value in _all(request, wanted)]
-    return _text("SIP/2.0 200 OK", [*copied, ("Content-Length", "0")])
+    return _text(f"SIP/2.0 {status}", [*copied, ("Content-Length", "0")])
 
 
 def subscribe(account: str, route: str, contact: str, call_id: str, branch: str) -> str:
@@ -64,7 +65,7 @@ class Watcher(asyncio.DatagramProtocol):
 
     def __init__(self, notified: Callable[[Message], None]) -> None:
         self._notified = notified
-        self._seen: set[tuple[str, str]] = set()
+        self._call_id, self._last = secrets.token_hex(12), 0
         self._answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
     async def subscribe(self, account: str, route: str = "", address: str = "127.0.0.1") -> None:
@@ -72,7 +73,7 @@ class Watcher(asyncio.DatagramProtocol):
         loop = asyncio.get_running_loop()
         self._transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(address, 0))
         contact = "{}:{}".format(*self._transport.get_extra_info("sockname")[:2])
-        text = subscribe(account, route, contact, secrets.token_hex(12), secrets.token_hex(8))
+        text = subscribe(account, route, contact, self._call_id, secrets.token_hex(8))
         for _ in range(TRIES):
             self._transport.sendto(text.encode(), next_hop(account, route))
             with suppress(TimeoutError):
@@ -91,14 +92,18 @@ class Watcher(asyncio.DatagramProtocol):
         if message.code >= 200 and not self._answer.done():
             self._answer.set_result(message.code)
         elif message.method == "NOTIFY":
-            self._transport.sendto(answer_to(message).encode("utf-8", "surrogateescape"), address)
-            self._take(message)
+            ours = message.first("call-id") == self._call_id  # not that of whoever had this port before
+            answer = answer_to(message) if ours else answer_to(message, NO_DIALOG)
+            self._transport.sendto(answer.encode("utf-8", "surrogateescape"), address)
+            if ours:
+                self._take(message)
 
     def _take(self, message: Message) -> None:
-        """A NOTIFY that was repeated because our answer was lost counts once."""
-        key = (message.first("call-id"), message.first("cseq"))
-        if key not in self._seen:
-            self._seen.add(key)
+        """A NOTIFY that was repeated because our answer was lost counts once, and one that is older than the
+        last one not at all (RFC 3261 section 12.2.2)."""
+        number = message.first("cseq").split(" ")[0]
+        if number.isdecimal() and int(number) > self._last:
+            self._last = int(number)
             self._notified(message)
 
     def close(self) -> None:

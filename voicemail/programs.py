@@ -91,6 +91,7 @@ def prepare_database(config: Config, server: PostgresServer | None) -> int:
     server.bootstrap()
     version = int(schema.upgrade(server.conninfo()))
     server.load_edge_schema()
+    server.number_notifies_anew()
     return version
 
 

@@ -33,11 +33,12 @@ def home(request: pytest.FixtureRequest) -> Iterator[Path]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def two(home: Path) -> AsyncIterator[Scene]:
     """Two nodes of eight workers. Only 127.0.0.1 may call, also by a balancer, and the phones of OWN_PHONES.
-    Mails go to `mail_port`, where nobody listens until a test does."""
-    mail_port, trunk_port = scene.free_port(), scene.free_port()
+    Mails go to `mail_port`, calls to users to `call_port`, where nobody listens until a test does."""
+    mail_port, trunk_port, call_port = scene.free_port(), scene.free_port(), scene.free_port()
     trunk = (
         '[[trunk]]\nname = "pbx"\naddresses = ["127.0.0.1"]\n'
         f'lamp_uri = "sip:mwi-{{extension}}@127.0.0.1:{trunk_port}"\n'
+        f'[notify]\ncall_uri = "sip:{{number}}@127.0.0.1:{call_port}"\n'
     )
     plan = scene.plan(
         home / "two",
@@ -53,7 +54,7 @@ async def two(home: Path) -> AsyncIterator[Scene]:
         await cluster.start()
         tour = Tour(cluster, plan.directory, plan.directory / "mails")
         await tour.open(stack, trunk_port)
-        yield Scene(cluster, tour, mail_port)
+        yield Scene(cluster, tour, mail_port, call_port)
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -72,10 +72,11 @@ async def seen(what: str, look: Callable[[], Awaitable[Any]], within: float) -> 
 
 
 class Scene:
-    """A running cluster, its PBX, phone and stores."""
+    """A running cluster, its PBX, phone and stores. Users are called at `call_port`, where nobody is until a
+    test is."""
 
-    def __init__(self, cluster: LocalCluster, tour: Tour, mail_port: int) -> None:
-        self.cluster, self.tour, self.mail_port = cluster, tour, mail_port
+    def __init__(self, cluster: LocalCluster, tour: Tour, mail_port: int, call_port: int = 0) -> None:
+        self.cluster, self.tour, self.mail_port, self.call_port = cluster, tour, mail_port, call_port
         self.first, self.second = cluster.nodes
         self.people: dict[str, Person] = {}
 

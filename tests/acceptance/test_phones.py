@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+import signal
+import time
+from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_urlsafe
 
@@ -9,15 +12,20 @@ import pytest
 
 from sip.digest import REALM, ha1
 from sip.hears import hears
+from sip.parse import parse_uri
 from sip.settings import EngineSettings
-from sip.softphone import Softphone
-from store.model import Setting
-from tests.acceptance import scene
+from sip.softphone import PhoneCall, Softphone
+from store.ids import uuid7
+from store.model import Folder, Mark, NewMessage, Setting
+from tests.acceptance import lamps, scene
+from tests.acceptance.apart import FRESH
 from tests.acceptance.scene import Scene
+from tests.acceptance.telling import may_be_called, telephones
+from tests.fakes.balancer import ready
 from voicemail.policy.model import UserOptions
 from voicemail.policy.transfers import Transfer
 from voicemail.supervise.phones import KIND
-from voicemail.tour.tour import SPEECH, Person, prompt
+from voicemail.tour.tour import SPEECH, Listening, Person, prompt
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
@@ -82,3 +90,71 @@ async def test_a_phone_registered_at_one_node_is_its_user_when_it_calls_and_ring
         assert hears(tmp_path / "phone.wav", prompt(SPEECH)) is not None
     for node in two.cluster.nodes:
         assert password not in node.log.read_text()
+
+
+async def test_a_phone_that_subscribes_is_answered_at_once_also_by_an_edge_that_was_started_again(
+    two: Scene,
+) -> None:
+    """It has no messages; it is told so at either edge, when it comes and when it comes again."""
+    person = await two.person("3905")
+    none = {person.extension: (0, 0)}
+    for node in two.cluster.nodes:
+        async with lamps.subscribed(node, [person.extension]) as before:
+            await lamps.all_right(two, before, none, 5)
+            killed, began = scene.edge(node), time.monotonic()
+            scene.send(killed, signal.SIGKILL)
+            await ready(("127.0.0.1", node.config.sip.port))
+            took = time.monotonic() - began
+            async with lamps.subscribed(node, [person.extension]) as after:
+                await lamps.all_right(two, after, none, 0.1)
+                message = NewMessage(uuid7(), person.id, "4930555", "", datetime.now(UTC), 3.0)
+                await two.tour.stores[0].messages.deposit(message, prompt(SPEECH).read_bytes())
+                told = await lamps.all_right(two, [*before, *after], {person.extension: (1, 0)}, 5)
+                await two.tour.stores[0].messages.mark(message.id, Mark.PURGE)
+                await lamps.all_right(two, [*before, *after], none, 5)
+            print(
+                f"edge of vm{node.number} back after {took:.1f} s; SUBSCRIBE answered after "
+                f"{1000 * after[0].first:.0f} ms, a message shown at old and new ones after {told:.2f} s"
+            )
+
+
+async def ringing(pbx: Softphone, number: str) -> PhoneCall:
+    """The call to this number, by way of an edge."""
+    call = await pbx.ring(20)
+    assert call.incoming
+    assert parse_uri(call.incoming.uri).user == number
+    assert call.incoming.first("record-route"), "it came past the edge"
+    return call
+
+
+async def test_a_user_is_called_over_the_trunk_until_a_telephone_is_answered(
+    two: Scene, tmp_path: Path
+) -> None:
+    """One telephone is busy, nobody answers the next; the third one is the user, who hears the message."""
+    person = await two.person("3904")
+    await may_be_called(two, person)
+    await telephones(two, person, "01711", "01712", "01713")
+    rtp = EngineSettings(
+        sip_address="127.0.0.1", sip_port=two.call_port, rtp_address="127.0.0.1",
+        rtp_port=two.cluster.plan.rtp - 300,
+    )  # fmt: skip
+    async with Softphone(rtp, answers=False) as pbx:
+        await asyncio.sleep(FRESH)
+        message = NewMessage(uuid7(), person.id, "4930555", "", datetime.now(UTC), 3.0)
+        await two.tour.stores[0].messages.deposit(message, prompt(SPEECH).read_bytes())
+        for number, code in (("01711", 486), ("01712", 480)):
+            await (await ringing(pbx, number)).reply(code)
+        call = await ringing(pbx, "01713")
+        await call.reply(200)
+        await call.answered()
+        await call.record(tmp_path / "called.wav")
+        heard = Listening(call, tmp_path / "called.wav")
+        await heard.hear("notified")
+        await call.press(person.pin + "#")
+        await heard.hear("new_message")
+        await call.press("1")
+        await heard.hear("the message", prompt(SPEECH), 20)
+        await call.hang_up()
+        assert len(pbx.calls) == 3, "nobody is called who need not be"
+    [kept] = await two.tour.stores[0].messages.listing(person.id)
+    assert kept.folder is Folder.SAVED

@@ -5,13 +5,14 @@ import email
 import signal
 import time
 from collections import Counter
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 
 import pytest
 
 from store.ids import uuid7
-from store.model import NewMessage
-from tests.acceptance import scene
+from store.model import Mark, NewMessage
+from tests.acceptance import lamps, scene
 from tests.acceptance.scene import Scene
 from voicemail.sink import Sink
 from voicemail.tour.tour import SPEECH, prompt
@@ -19,16 +20,52 @@ from voicemail.tour.tour import SPEECH, prompt
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 
-async def test_the_other_node_is_primary_soon_after_the_primary_was_killed(two: Scene) -> None:
+async def test_the_other_node_is_primary_soon_after_the_primary_was_killed_and_lamps_are_right(
+    two: Scene,
+) -> None:
+    """A message comes, and another one is heard, in the moment when nobody is Primary."""
+    hears, gets, has_none = [await two.person(extension) for extension in ("4003", "4004", "4005")]
+    extensions = [person.extension for person in (hears, gets, has_none)]
     await two.settled()
     primary, other = await two.primary()
-    await primary.kill()
-    began = time.monotonic()
-    await two.cluster.until(other, lambda status: status.get("status") == "Primary", 3)
-    took = time.monotonic() - began
-    await primary.start()
-    healed = await two.settled()
-    print(f"takeover after kill -9: {1000 * took:.0f} ms; two nodes again {healed:.1f} s after the start")
+    store = two.tour.stores[other.number - 1]
+    old, new = (
+        NewMessage(uuid7(), person.id, "4930555", "", datetime.now(UTC), 3.0) for person in (hears, gets)
+    )
+    await store.messages.deposit(old, prompt(SPEECH).read_bytes())
+    async with AsyncExitStack() as stack:
+        dying, living = [
+            await stack.enter_async_context(lamps.subscribed(node, extensions)) for node in (primary, other)
+        ]
+        before = {hears.extension: (1, 0), gets.extension: (0, 0), has_none.extension: (0, 0)}
+        await lamps.all_right(two, [*dying, *living], before, 5)
+        for lamp in (*living, *dying):
+            lamp.forget()
+
+        await primary.kill()
+        began = time.monotonic()
+        await store.messages.mark(old.id, Mark.READ)
+        await store.messages.deposit(new, prompt(SPEECH).read_bytes())
+        await two.cluster.until(other, lambda status: status.get("status") == "Primary", 3)
+        took = time.monotonic() - began
+        after = {hears.extension: (0, 1), gets.extension: (1, 0), has_none.extension: (0, 0)}
+        await lamps.all_right(two, living, after, began + 5 - time.monotonic())
+        lit = time.monotonic() - began
+        moved = await stack.enter_async_context(lamps.subscribed(other, extensions))
+        await lamps.all_right(two, moved, after, 0.1)
+
+        await primary.start()
+        await two.cluster.in_service()
+        back = await lamps.all_right(two, dying, after, 5)
+        again = await stack.enter_async_context(lamps.subscribed(primary, extensions))
+        await lamps.all_right(two, [*again, *living], after, 0.1)
+        healed = await two.settled()
+        for lamp in (*living, *dying):
+            assert lamp.told <= {before[lamp.extension], after[lamp.extension]}, "a state that never was"
+    print(
+        f"takeover after kill -9: {1000 * took:.0f} ms, lamps right after {lit:.2f} s; those of phones at "
+        f"the killed node {back:.2f} s after it served again; equal after {healed:.1f} s"
+    )
 
 
 async def test_a_primary_that_was_frozen_finds_the_other_in_its_place(two: Scene) -> None:

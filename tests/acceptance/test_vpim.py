@@ -5,7 +5,11 @@ reader behind one."""
 import asyncio
 import base64
 import os
+import smtplib
 import subprocess
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -13,12 +17,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pytest_asyncio
 
 from sip import wav
+from store.ids import uuid7
+from store.model import OUTGOING, QUARANTINE, Envelope, MessageKind, NewMessage, Setting
 from tests.acceptance import scene
 from tests.acceptance.apart import (
     ENOUGH,
     FRESH,
+    SHORT,
     SPEECH,
     A,
     Apart,
@@ -31,9 +39,12 @@ from tests.acceptance.apart import (
     snr,
     speech,
 )  # fmt: skip
-from tests.fakes.dovecot import running_dovecot
-from tests.fakes.postfix import running_postfix
+from tests.fakes.dovecot import Dovecot, running_dovecot
+from tests.fakes.postfix import Postfix, running_postfix
 from tests.fakes.vpim_validator import violations
+from voicemail import departures
+from voicemail.policy.locations import Location, Tls
+from voicemail.receipts import REPORTS
 from voicemail.tour.tour import Listening, prompt
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -177,25 +188,57 @@ async def test_a_foreign_voice_message_comes_through_postfix(apart: Apart, tmp_p
     assert message.envelope.remote and message.envelope.remote.address == "2722@foreign.example"
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root may run a Postfix and a Dovecot of its own")
-async def test_independent_readers_understand_what_is_sent(apart: Apart) -> None:
-    """A foreign system behind a real Postfix: the strict validator, Python's email and ffmpeg read it."""
-    await apart.here.store.users.set_greeting(apart.ann.id, wav.file_ulaw(b"\x55\xd5" * 4000), "name")
+# ---- foreign readers
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """Another system's mail server, and what its users read. It takes mails for users whom it does not know
+    and for a host that is dead, and reports on both afterwards."""
+
+    postfix: Postfix
+    dovecot: Dovecot
+
+    async def mail(self, user: str, wanted: str) -> bytes:
+        """The first one that has this in it, once it is there."""
+        found: list[bytes] = []
+
+        async def look() -> bool:
+            found[:] = [
+                each for each in await asyncio.to_thread(self.dovecot.raw, user) if wanted.encode() in each
+            ]
+            return bool(found)
+
+        await scene.seen(f"a mail for {user}", look, 15)
+        return found[0]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def foreign(apart: Apart) -> AsyncIterator[Foreign]:
+    """As far as the first system knows it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may run a Postfix and a Dovecot of its own")
+    ways = {"foreign.example": ["2722"], "late.example": scene.free_port(), A: apart.here.plan.smtp}
+    more = "smtpd_reject_unlisted_recipient = no\ndelay_warning_time = 1s"
     with (
-        running_postfix({"foreign.example": ["2722"]}, "mx.foreign.example") as postfix,
+        running_postfix(ways, "mx.foreign.example", more) as postfix,
         running_dovecot(postfix.mail) as dovecot,
     ):
         far = ["domain=foreign.example", f"host=127.0.0.1:{postfix.port}", "tls=none"]
         await apart.here.command("location", "set", "foreign", *far)
+        late = Location(domain="late.example", host=f"127.0.0.1:{postfix.port}", tls=Tls.NONE)
+        await apart.here.store.settings.put(Setting(Location.KIND, "late", late.model_dump_json()))
         await asyncio.sleep(FRESH)
-        await posted(apart, speech(), "2722@foreign.example")
-
-        async def look() -> bool:
-            return bool(await asyncio.to_thread(dovecot.ids, "2722"))
-
-        await scene.seen("the mail in the foreign mailbox", look, 15)
-        [raw] = await asyncio.to_thread(dovecot.raw, "2722")
+        yield Foreign(postfix, dovecot)
     await apart.here.command("location", "remove", "foreign")
+    await apart.here.command("location", "remove", "late")
+
+
+async def test_independent_readers_understand_what_is_sent(apart: Apart, foreign: Foreign) -> None:
+    """A foreign system behind a real Postfix: the strict validator, Python's email and ffmpeg read it."""
+    await apart.here.store.users.set_greeting(apart.ann.id, wav.file_ulaw(b"\x55\xd5" * 4000), "name")
+    await posted(apart, speech(), "2722@foreign.example")
+    raw = await foreign.mail("2722", "Originator-Spoken-Name")
     added, _, rest = raw.partition(b"\r\n")  # by the last host
     assert added.startswith(b"Return-Path: <1001@") and violations(rest) == []
     mail = message_from_bytes(raw, policy=policy.default)
@@ -211,3 +254,88 @@ async def test_independent_readers_understand_what_is_sent(apart: Apart) -> None
     ratio = snr(np.frombuffer(made.stdout, "<i2").astype(float), samples(speech()))
     print(f"read by ffmpeg: {ratio:.1f} dB")
     assert ratio >= ENOUGH
+
+
+# ---- reports of foreign systems
+
+RECEIPT = """\
+From: 2722@foreign.example\r
+To: {to}\r
+Date: Sat, 28 Nov 2026 12:00:00 +0000\r
+Message-ID: <receipt.1@foreign.example>\r
+Subject: Read: your message\r
+MIME-Version: 1.0\r
+Content-Type: multipart/report; report-type=disposition-notification; boundary=r\r
+\r
+--r\r
+\r
+Your message was displayed.\r
+\r
+--r\r
+Content-Type: message/disposition-notification\r
+\r
+Reporting-UA: pc.foreign.example; Some Mail Program\r
+Original-Recipient: rfc822;2722@foreign.example\r
+Final-Recipient: rfc822;2722@foreign.example\r
+Original-Message-ID: {about}\r
+Disposition: manual-action/MDN-sent-manually; displayed\r
+\r
+--r--\r
+"""
+"""As mail programs write one (RFC 8098 section 9), by hand."""
+
+
+async def told(apart: Apart) -> dict[str, Envelope]:
+    """What the author has been told, by whom it is about."""
+    listing = await apart.here.store.messages.listing(apart.ann.id)
+    reports = [each.envelope for each in listing if each.envelope.kind in REPORTS]
+    return {each.remote.address if each.remote else each.recipients[0]: each for each in reports}
+
+
+async def test_what_foreign_mail_servers_and_programs_report_reaches_the_author(
+    apart: Apart, foreign: Foreign, tmp_path: Path
+) -> None:
+    """After its 250, Postfix finds that there is no such user, and that a host does not answer; what the
+    third one gets he opens in a mail program, which sends a receipt."""
+    to = ("2722@foreign.example", "4711@foreign.example", "2733@late.example")
+    envelope = Envelope(sender=apart.ann.id, receipt=True)
+    message = NewMessage(uuid7(), OUTGOING, "1001", "", datetime.now(UTC), 1.0, envelope=envelope)
+    await departures.depart(apart.here.store, message, to, SHORT, 1.0)
+    raw = await foreign.mail("2722", "Disposition-Notification-To")
+    mail = message_from_bytes(raw, policy=policy.default)
+    receipt = tmp_path / "receipt.eml"
+    back = mail["Disposition-Notification-To"].strip("<>")
+    receipt.write_bytes(RECEIPT.format(to=back, about=mail["Message-ID"]).encode())
+    swaks = ["swaks", "--server", f"127.0.0.1:{foreign.postfix.port}", "--from", "<>", "--to", back]
+    sent = await run(*swaks, "--data", f"@{receipt}")
+    assert sent.returncode == 0, sent.stdout[-2000:]
+
+    async def look() -> bool:
+        return set(to) <= (await told(apart)).keys()
+
+    await scene.seen("reports on all three", look, 20)
+    by_address = await told(apart)
+    assert [(by_address[each].kind, by_address[each].why) for each in to] == [
+        (MessageKind.READ_RECEIPT, ""), (MessageKind.NON_DELIVERY, "gone"), (MessageKind.NON_DELIVERY, "late")
+    ]  # fmt: skip
+    assert await apart.here.store.messages.listing(OUTGOING) == []
+
+
+async def test_that_a_message_arrived_is_nothing_to_be_told(apart: Apart, foreign: Foreign) -> None:
+    """A real Postfix reports success, as a sender might have asked for; nobody's mailbox gets anything."""
+    store, about = apart.here.store, uuid7()
+    before = len(await store.messages.listing(apart.ann.id)), len(await store.messages.listing(QUARANTINE))
+    mail = f"From: 1001@{A}\r\nMessage-ID: <{about}@{A}>\r\nSubject: x\r\n\r\nx\r\n"
+
+    def send() -> None:
+        with smtplib.SMTP("127.0.0.1", foreign.postfix.port, timeout=10) as client:
+            client.sendmail(f"1001@{A}", ["2722@foreign.example"], mail, rcpt_options=["NOTIFY=SUCCESS"])
+
+    await asyncio.to_thread(send)
+
+    async def look() -> bool:
+        return "nothing to be told: delivered" in apart.here.node.log.read_text()
+
+    await scene.seen("the report in the log", look, 10)
+    after = len(await store.messages.listing(apart.ann.id)), len(await store.messages.listing(QUARANTINE))
+    assert after == before

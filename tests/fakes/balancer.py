@@ -50,13 +50,14 @@ async def running_balancer(made: balancer.Balancer) -> AsyncIterator[Where]:
         command += ["-P", f"{where}/pid", "-Y", where, "-w", where]
         with running(command, folder / "log"):
             try:
-                await _ready(tuple(made.listen))
+                await ready(tuple(made.listen))
             except TimeoutError:
                 raise AssertionError((folder / "log").read_text()) from None
             yield tuple(made.listen)
 
 
-async def _ready(where: Where) -> None:
+async def ready(where: Where) -> None:
+    """Until whoever listens there says that it serves. Raises TimeoutError."""
     async with asyncio.timeout(8), await Party.open() as phone:
         while True:
             with suppress(TimeoutError):

@@ -90,16 +90,19 @@ Ways = Mapping[str, int | Collection[str]]
 
 class Postfix:
     """Keeps or hands on mails by domain (`ways`: a port on loopback, or the users who have a maildir here).
-    Runs between `start` and `stop`, any number of times, on the same port. `more`: lines of main.cf."""
+    Runs between `start` and `stop`, any number of times, on the same port. `more`: lines of main.cf,
+    `services`: of master.cf."""
 
-    def __init__(self, folder: Path, ways: Ways, name: str, more: str = "", port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, ways: Ways, name: str, more: str = "", port: int = 0, services: str = ""
+    ) -> None:
         self.folder, self.name, self.port = folder, name, port or free_port()
         self._process: subprocess.Popen[bytes] | None = None
         for part in ("etc", "queue", "data", "mail"):
             (folder / part).mkdir(exist_ok=True)
         shutil.chown(folder / "data", "postfix")
         os.chown(folder / "mail", OWNER, GROUP)
-        (folder / "etc/master.cf").write_text(SERVICES.format(port=self.port))
+        (folder / "etc/master.cf").write_text(SERVICES.format(port=self.port) + services)
         self._write_tables(ways)
         (folder / "etc/main.cf").write_text(self._settings(ways, more))
 
@@ -176,11 +179,13 @@ class Postfix:
 
 class Pace:
     """A policy service: Postfix asks it when it has a whole mail and before it says that it took it.
-    `delay`: seconds until the answer; it may change meanwhile. `more` belongs into main.cf. `taken`: when
-    (seconds since the epoch) the mails for each recipient were answered for."""
+    `delay`: seconds until the answer, `by_domain` where it is another; both may change meanwhile. `more`
+    belongs into main.cf. `taken`: when (seconds since the epoch) the mails for each recipient were answered
+    for."""
 
     def __init__(self, delay: float = 0.0) -> None:
         self.delay, self.port = delay, free_port()
+        self.by_domain: dict[str, float] = {}
         self.taken: dict[str, list[float]] = {}
         self._open: set[asyncio.StreamWriter] = set()
 
@@ -192,8 +197,9 @@ class Pace:
         self._open.add(writer)
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             while asked := (await reader.readuntil(b"\n\n")).decode():
-                await asyncio.sleep(self.delay)
                 about = dict(line.split("=", 1) for line in asked.split("\n") if line)
+                domain = about["recipient"].rpartition("@")[2]
+                await asyncio.sleep(self.by_domain.get(domain, self.delay))
                 self.taken.setdefault(about["recipient"], []).append(time.time())
                 writer.write(b"action=DUNNO\n\n")
                 await writer.drain()
@@ -215,12 +221,12 @@ class Pace:
 
 @contextmanager
 def running_postfix(
-    ways: Ways, name: str = "mx.example.com", more: str = "", port: int = 0
+    ways: Ways, name: str = "mx.example.com", more: str = "", port: int = 0, services: str = ""
 ) -> Iterator[Postfix]:
     """Started, in a folder that its users may pass through; ended and gone afterwards."""
     folder = Path(tempfile.mkdtemp(prefix="postfix-", dir="/tmp"))
     folder.chmod(0o755)
-    postfix = Postfix(folder, ways, name, more, port)
+    postfix = Postfix(folder, ways, name, more, port, services)
     try:
         postfix.start()
         yield postfix

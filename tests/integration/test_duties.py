@@ -135,10 +135,12 @@ async def test_a_process_that_hangs_is_waited_for_only_so_long(
 async def test_an_edge_that_was_started_again_has_its_lamps_sent_once_by_whoever_is_primary(
     pair: tuple[Server, Server], primary: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("voicemail.supervise.duties.SETTLED", 0.05)
+    monkeypatch.setattr("voicemail.supervise.duties.SETTLED", 0.2)
     pair[primary].on_duty = True
     for _ in range(3):  # database, presence and edge, one after the other
         pair[1].duties.edge_started()
+        await asyncio.sleep(0.1)
+    assert not pair[primary].process, "the last one has only just been started"
     async with asyncio.timeout(5):
         while not pair[primary].process:  # noqa: ASYNC110
             await asyncio.sleep(0.01)

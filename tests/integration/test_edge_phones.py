@@ -205,6 +205,12 @@ async def test_phones_of_one_edge_are_reached_from_both_and_by_the_other_alone_w
     assert (await phone.register(one.where, at=two.where)).code == 200  # a challenge of one, answered at two
     await answered(scene, two, other, phone, two)
     await answered(scene, one, worker, phone, two)
+    pbx: Worker = await scene.party(TRUNK, kind=Worker)  # type: ignore[assignment]
+    uri = ringing(one, "1003", "{}:{}".format(*pbx.address))
+    assert await rung(one, worker, uri) == 404
+    assert await rung(one, worker, uri, "trunk") == 200  # neither edge has such a phone: it is the trunk's
+    (invite,) = pbx.requests("INVITE")
+    assert invite.uri == uri and not invite.get("X-VM-Ring")
 
     two.stop("edge")  # by a crash: nothing is written
     await answered(scene, one, worker, phone, one)

@@ -32,12 +32,13 @@ from voicemail.conversation.send_message import send_message
 from voicemail.delivery import Delivery, Rules
 from voicemail.policy.locations import Location
 from voicemail.primary.agenda import Agenda
+from voicemail.primary.answers import Answers
 from voicemail.primary.clock import SystemClock
 from voicemail.primary.lamps import Senders
 from voicemail.primary.lease import Lease
 from voicemail.primary.notifier import Notifier
 from voicemail.primary.post import Post
-from voicemail.primary.routes import Dns
+from voicemail.primary.routes import Dns, Names
 from voicemail.primary.runner import Runner
 from voicemail.primary.smtp_out import Mailer
 from voicemail.vpim.model import Action, Report, VoiceMail
@@ -53,15 +54,18 @@ async def home(tmp_path: Path) -> AsyncIterator[House]:
 
 
 @asynccontextmanager
-async def primary(store: MemoryStore | PostgresStore, timeout: float = 5.0) -> AsyncIterator[None]:
-    """The Primary's work, really running."""
+async def primary(
+    store: MemoryStore | PostgresStore, timeout: float = 5.0, names: Names | None = None
+) -> AsyncIterator[Answers]:
+    """The Primary's work, really running, and what it answers to administrators."""
     clock = SystemClock()
     if isinstance(store, MemoryStore):
         store.state.now = clock.now
-    post = Post(store, Mail(), "vm1.example", Mailer("vm1", timeout, Dns()), clock)
+    post = Post(store, Mail(), "vm1.example", Mailer("vm1", timeout, names or Dns()), clock)
     lamps = Notifier(store, SipWorld(), (), Senders("127.0.0.1:5060", "sip:5000@x"), clock)
     handlers = {Work.POST: post, Work.REPORT: post, Work.LAMP: lamps}
-    runner = Runner(store, handlers, Agenda(lambda: 0.0), clock, Lease())  # type: ignore[arg-type]
+    agenda = Agenda(lambda: 0.0)
+    runner = Runner(store, handlers, agenda, clock, Lease())  # type: ignore[arg-type]
 
     async def lease() -> None:
         while True:
@@ -70,7 +74,7 @@ async def primary(store: MemoryStore | PostgresStore, timeout: float = 5.0) -> A
 
     tasks = [asyncio.create_task(runner.run()), asyncio.create_task(lease())]
     try:
-        yield
+        yield Answers(store, agenda, runner, lamps, clock)
     finally:
         for task in tasks:
             task.cancel()

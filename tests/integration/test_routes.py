@@ -23,7 +23,8 @@ from voicemail.primary.routes import Dns, Route, places, smart_host
 
 @dataclass
 class NameServer(asyncio.DatagramProtocol):
-    """`zone`: records by name and type; None for a name that gets no answer. Other names are none."""
+    """`zone`: records by name and type; None for a name that gets no answer, () for a type that fails. Other
+    names are none."""
 
     zone: Mapping[str, Mapping[str, tuple[str, ...]] | None]
     asked: list[str] = field(default_factory=list)
@@ -44,6 +45,8 @@ class NameServer(asyncio.DatagramProtocol):
         answer.flags |= dns.flags.RA
         if name not in self.zone:
             answer.set_rcode(dns.rcode.NXDOMAIN)
+        elif records.get(kind) == ():
+            answer.set_rcode(dns.rcode.SERVFAIL)
         elif found := records.get(kind):
             answer.answer.append(dns.rrset.from_text_list(question.name, 60, "IN", kind, found))
         assert self.transport
@@ -55,6 +58,8 @@ ZONE: dict[str, Mapping[str, tuple[str, ...]] | None] = {
     "a.far.example": {"A": ("127.0.0.5", "127.0.0.6"), "AAAA": ("::1",)},
     "b.far.example": {"A": ("127.0.0.7",)},
     "plain.example": {"A": ("127.0.0.8",)},
+    "old.example": {"A": ("127.0.0.9",), "AAAA": ()},
+    "broken.example": {"A": (), "AAAA": ()},
     "nothing.example": {"MX": ("0 .",)},
     "silent.example": None,
     "xn--fr-via.example": {"MX": ("5 a.far.example.",)},
@@ -119,6 +124,15 @@ async def test_where_no_mail_can_go_it_is_refused_for_good(
 async def test_a_name_server_that_does_not_answer_is_no_refusal(server: NameServer) -> None:
     with pytest.raises(OSError, match="no answer from the name servers"):
         await names(server).exchangers("silent.example")
+
+
+async def test_a_name_server_that_fails_for_one_kind_of_address_does_not_hide_the_other(
+    server: NameServer,
+) -> None:
+    (place,) = await places(names(server), Route(domain="old.example"))
+    assert place.address == "127.0.0.9"
+    with pytest.raises(OSError, match="no answer from the name servers"):
+        await places(names(server), Route(domain="broken.example"))
 
 
 async def test_a_domain_of_other_letters_is_asked_for_in_ascii(server: NameServer) -> None:

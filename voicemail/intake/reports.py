@@ -1,4 +1,5 @@
-"""Reports on messages of ours that left: what was not delivered, what was heard (RFC 3464, RFC 8098).
+"""Reports on messages of ours that left: what was not delivered, or not yet, and what was heard (RFC 3464,
+RFC 8098).
 
 A report goes to whom the message was from, so its recipient is the author, and its Message-ID says that it
 is about a mail of ours. A message that left is kept for some days after others took it (primary/returns.py);
@@ -20,7 +21,7 @@ from store.errors import NotFound
 from store.model import OUTGOING, Envelope, Message, MessageKind, NewMessage, Remote, User
 from voicemail.intake.decide import number_of, our_mail
 from voicemail.intake.letter import MAIL
-from voicemail.postroom import FULL, GONE
+from voicemail.postroom import FULL, GONE, LATE
 from voicemail.receipts import SILENCE
 from voicemail.vpim.model import Action, Report
 
@@ -28,6 +29,12 @@ log = structlog.get_logger()
 
 MOST_WHY = 200
 NOT_DELIVERED = (Action.FAILED, Action.PROCESSED_ERROR)
+TOLD = {
+    **dict.fromkeys(NOT_DELIVERED, "non-delivery"),
+    Action.DELAYED: "late",
+    Action.DISPLAYED: "read receipt",
+}
+"""What the author gets, by what happened; of nothing else is he told."""
 REASONS = {"5.1.1": GONE, "5.1.10": GONE, "5.2.1": GONE, "4.2.2": FULL, "5.2.2": FULL}
 """Enhanced status codes that have words of their own on the telephone."""
 
@@ -59,12 +66,13 @@ async def _message(store: Store, known: UUID) -> Message | None:
 async def take(store: Store, report: Report, on: About, now: datetime, wait: float) -> str:
     """Tell the author, once, if there is something to be told; what was done, for the log. Raises store
     errors."""
-    if report.action in NOT_DELIVERED:
-        told, sound, what = non_delivery(report, on, now), await _said(store, on.message), "non-delivery"
-    elif report.action is Action.DISPLAYED:
-        told, sound, what = read_receipt(report, on, now), SILENCE, "read receipt"
-    else:
+    what = TOLD.get(report.action)
+    if what is None:
         return f"nothing to be told: {report.action}"
+    if report.action is Action.DISPLAYED:
+        told, sound = read_receipt(report, on, now), SILENCE
+    else:
+        told, sound = non_delivery(report, on, now), await _said(store, on.message)
     kept = await store.messages.deposit(told, sound, wait=wait)
     return f"{what} for {on.author.extension}" + (" (repeated)" if kept.repeated else "")
 
@@ -78,7 +86,7 @@ async def _said(store: Store, message: Message | None) -> bytes:
 
 
 def non_delivery(report: Report, on: About, now: datetime) -> NewMessage:
-    """What the author gets: who has not got it, why, and his own words while they are kept."""
+    """What the author gets: who has not got it, or not yet, why, and his own words while they are kept."""
     message = on.message
     envelope = Envelope(
         MessageKind.NON_DELIVERY,
@@ -89,7 +97,7 @@ def non_delivery(report: Report, on: About, now: datetime) -> NewMessage:
         secure=bool(message and message.envelope.secure),
     )
     seconds = message.seconds if message else wav.PLAYABLE / wav.RATE
-    id_ = _id("non-delivery", report, on)
+    id_ = _id(TOLD[report.action], report, on)
     return NewMessage(id_, on.author.id, on.author.extension, on.author.name, now, seconds, envelope=envelope)
 
 
@@ -106,6 +114,8 @@ def read_receipt(report: Report, on: About, now: datetime) -> NewMessage:
 
 def reason(report: Report) -> str:
     """A word that the telephone can say, else the code and what the other system said."""
+    if report.action is Action.DELAYED:
+        return LATE
     if word := REASONS.get(report.status):
         return word
     return " ".join(f"{report.status} {report.diagnostic}".split())[:MOST_WHY]

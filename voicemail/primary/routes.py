@@ -131,12 +131,18 @@ class Dns:
         return await asyncio.wait_for(loop.run_in_executor(self._threads, look), self._within)
 
     async def _in_dns(self, host: str) -> Sequence[str]:
+        """There are name servers that fail when asked for AAAA: the host has its A all the same."""
         found: list[str] = []
+        why: OSError | None = None
         for kind in ("AAAA", "A"):
             try:
                 found += [each.address for each in await self._asked(host, kind)]
             except (dns.resolver.NXDOMAIN, dns.resolver.NoAnswer):
                 continue
+            except OSError as error:
+                why = error
+        if why and not found:
+            raise why
         return found
 
     async def _asked(self, name: str, kind: str) -> dns.resolver.Answer:

@@ -25,7 +25,8 @@ QUESTIONS = ("mwi-resync", "mwi-status", "outbox-list", "outbox-retry", "outbox-
 PATIENCE = 8.0
 """Seconds for the process's answer: less than the other node waits for ours."""
 SETTLED = 2.0
-"""Seconds after a start until the edge's lamps are sent again; what then is not ready yet is tried again."""
+"""Seconds after the last start until the edge's lamps are sent again; what is not ready by then is tried
+again."""
 MERGING = (Status.SPLIT_BRAIN_RECOVERY,)
 """Statuses besides Primary in which a server may do the Primary's work."""
 
@@ -53,9 +54,11 @@ class Duties:
         return await self._link.ask({**asked, "passed": True})
 
     def edge_started(self) -> None:
-        """What tells phones was started again: nobody knows what it missed."""
-        if self._restoring is None or self._restoring.done():
-            self._restoring = asyncio.create_task(self._restore())
+        """What tells phones was started again: nobody knows what it missed. Of several parts that start one
+        after the other the last one counts: lamps that are sent before would only find nobody there."""
+        if self._restoring:
+            self._restoring.cancel()
+        self._restoring = asyncio.create_task(self._restore())
 
     async def _restore(self) -> None:
         await asyncio.sleep(SETTLED)

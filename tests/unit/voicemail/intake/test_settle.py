@@ -340,9 +340,22 @@ async def test_it_is_found_by_the_work_of_sending_it_too(store: MemoryStore, tak
     work = NewWork(uuid5(message.id, "2722"), Work.POST, OUTGOING, message.id)
     await store.outbox.add([work])
     more = report(Action.FAILED, work.id, status="5.7.1", diagnostic="not\nyou")
-    await take(replace(report(Action.DELAYED, work.id), more=(more,)), to("voicemail", sender=""))
+    await take(replace(report(Action.DELIVERED, work.id), more=(more,)), to("voicemail", sender=""))
     m = await only(store, ANNA.id)
     assert (m.envelope.why, m.envelope.about) == ("5.7.1 not you", message.id)
+
+
+async def test_an_author_hears_once_that_it_is_late_and_then_that_it_failed(
+    store: MemoryStore, take: Take
+) -> None:
+    message = await sent(store)
+    for _ in range(2):
+        assert (await take(report(Action.DELAYED, message.id, status="4.4.1"), NULL)).startswith("late")
+    m = await only(store, ANNA.id)
+    assert (m.envelope.kind, m.envelope.why) == (MessageKind.NON_DELIVERY, "late")
+    assert m.envelope.recipients == ("2722@pbx.example.net",)
+    await take(report(Action.FAILED, message.id, status="5.4.7"), NULL)
+    assert sorted(m.envelope.why for m in await store.messages.listing(ANNA.id)) == ["5.4.7", "late"]
 
 
 async def test_once_the_message_is_gone_whom_the_report_is_for_is_told(
@@ -361,7 +374,7 @@ async def test_a_receipt_is_told_once(store: MemoryStore, take: Take) -> None:
         await take(report(Action.DISPLAYED, message.id), NULL)
     m = await only(store, ANNA.id)
     assert (m.envelope.kind, m.envelope.about, m.caller) == (MessageKind.READ_RECEIPT, message.id, "2722")
-    for action in (Action.DELAYED, Action.DELETED, Action.RELAYED, Action.DELIVERED):
+    for action in (Action.DELETED, Action.RELAYED, Action.DELIVERED):
         assert (await take(report(action, message.id), NULL)).startswith("nothing")
     assert await only(store, ANNA.id)
 
