@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from store.blob import Blob
 from store.model import (
     Attempt,
     Counts,
@@ -63,13 +64,13 @@ class Users(Protocol):
 
 
 class Messages(Protocol):
-    async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
+    async def deposit(self, message: NewMessage, audio: Blob, *, wait: float = 1.0) -> Deposit:
         """Keep a message and its outbox rows (lamp; mail if the user wants it) in one transaction,
         on both nodes while the peer is up, waiting for the peer's disk `wait` seconds at most.
         Repeating it with the same id adds nothing."""
 
     async def send(
-        self, message: NewMessage, mailboxes: Sequence[UUID], audio: bytes, *, wait: float = 1.0
+        self, message: NewMessage, mailboxes: Sequence[UUID], audio: Blob, *, wait: float = 1.0
     ) -> Deposit:
         """Deposit one recording in many mailboxes, in one transaction; `message.mailbox_id` is not used.
         The message in each has an id of its own, made of `message.id` and the mailbox's (`copy_id`); the

@@ -5,6 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from store.blob import Blob
 from store.errors import NotFound
 from store.memory_state import State
 from store.model import (
@@ -36,7 +37,7 @@ class MemoryMessages:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
+    async def deposit(self, message: NewMessage, audio: Blob, *, wait: float = 1.0) -> Deposit:
         self._state.check()
         if message.id in self._state.messages:
             return Deposit(message.id, self._state.copies, repeated=True)
@@ -45,7 +46,7 @@ class MemoryMessages:
         return Deposit(message.id, self._state.copies)
 
     async def send(
-        self, message: NewMessage, mailboxes: Sequence[UUID], audio: bytes, *, wait: float = 1.0
+        self, message: NewMessage, mailboxes: Sequence[UUID], audio: Blob, *, wait: float = 1.0
     ) -> Deposit:
         self._state.check()
         copies = [replace(message, id=copy_id(message.id, box), mailbox_id=box) for box in mailboxes]
@@ -107,11 +108,11 @@ class MemoryMessages:
         self._state.check()
         return sorted(self._state.messages)
 
-    def _keep(self, m: NewMessage, audio: bytes) -> None:
+    def _keep(self, m: NewMessage, audio: Blob) -> None:
         state = self._state
         of_caller = (m.caller, m.caller_name, m.recorded, m.seconds, m.urgent, m.cut_off)
         kept = Message(m.id, m.mailbox_id, *of_caller, Folder.NEW, state.node, m.envelope)
-        state.messages[m.id] = (kept, audio)
+        state.messages[m.id] = (kept, audio[:])
         if m.envelope.kind in UNLIT:
             return
         until = m.envelope.deliver_at

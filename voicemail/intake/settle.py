@@ -18,6 +18,7 @@ import structlog
 from sip import wav
 from sip.errors import BadSound
 from store.api import Store
+from store.blob import Blob
 from store.errors import StoreError, Unavailable
 from store.model import Envelope, NewMessage, Part, Remote, User
 from voicemail import departures, postroom
@@ -88,7 +89,7 @@ class Settling:
     ) -> None:
         self._store, self._addresses, self._settings, self._now = store, addresses, settings, now
 
-    async def take(self, letter: Letter, raw: bytes, outcome: Outcome) -> Settled:
+    async def take(self, letter: Letter, raw: Blob, outcome: Outcome) -> Settled:
         """Settle one mail; says what became of it. Raises store errors."""
         if isinstance(outcome, Unreadable):
             return await self._unreadable(letter, raw, outcome)
@@ -102,7 +103,7 @@ class Settling:
 
     # ---- what is no voice message
 
-    async def _unreadable(self, letter: Letter, raw: bytes, wrong: Unreadable) -> Settled:
+    async def _unreadable(self, letter: Letter, raw: Blob, wrong: Unreadable) -> Settled:
         message_id = _message_id(raw)
         key = mail_id(letter, raw, message_id, letter.sender)
         await self._keep(letter, key, raw, message_id, f"{wrong.code} {wrong}")
@@ -113,15 +114,15 @@ class Settling:
             return Settled(f"quarantined, {letter.sender} is told", True)
         return Settled("quarantined", True)
 
-    def _tells(self, letter: Letter, raw: bytes) -> bool:
+    def _tells(self, letter: Letter, raw: Blob) -> bool:
         return not self._settings.released and may_be_told(letter, raw)
 
-    async def _keep(self, letter: Letter, key: UUID, raw: bytes, message_id: str, why: str) -> None:
+    async def _keep(self, letter: Letter, key: UUID, raw: Blob, message_id: str, why: str) -> None:
         if self._settings.released:
             return
         await quarantine.deposit(self._store, letter, key, raw, message_id, why, self._settings.wait_for_peer)
 
-    async def _report(self, letter: Letter, raw: bytes, told: Report) -> Settled:
+    async def _report(self, letter: Letter, raw: Blob, told: Report) -> Settled:
         author = await self._author(letter)
         done = []
         for each in (replace(told, more=()), *told.more):
@@ -153,7 +154,7 @@ class Settling:
 
     # ---- a voice message
 
-    async def _voice(self, letter: Letter, raw: bytes, mail: VoiceMail) -> Settled:
+    async def _voice(self, letter: Letter, raw: Blob, mail: VoiceMail) -> Settled:
         try:
             audio, seconds = await asyncio.to_thread(joined, mail)
         except BadSound as error:
@@ -199,7 +200,7 @@ class Settling:
         return lists
 
     async def _told(
-        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, lost: Mapping[str, str]
+        self, letter: Letter, key: UUID, raw: Blob, mail: VoiceMail, lost: Mapping[str, str]
     ) -> str:
         """Tell the sender who has not got it (status by address), and who has if he wants to know."""
         if not self._tells(letter, raw):
@@ -215,7 +216,7 @@ class Settling:
         return f"{letter.sender} is told of {failed} who do not get it" if failed else ""
 
     async def _undeliverable(
-        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, message: NewMessage, audio: bytes
+        self, letter: Letter, key: UUID, raw: Blob, mail: VoiceMail, message: NewMessage, audio: bytes
     ) -> Settled:
         boxes = (await postroom.planned(self._store, (UNDELIVERABLE,))).mailboxes
         if boxes:
@@ -300,12 +301,11 @@ def gone(recipients: Sequence[Recipient], wanted: Mapping[str, str], plan: Plan)
 
 def joined(mail: VoiceMail) -> tuple[bytes, float]:
     """All that was said as one WAV file in mu-law, and its seconds. Raises BadSound."""
-    sounds = [wav.parse(each.sound) for each in mail.speech]
-    if not sounds:
+    if not mail.speech:
         raise BadSound("there is none")
-    whole = wav.join(sounds)
+    whole = wav.join(wav.parse(each.sound) for each in mail.speech)
     return whole, wav.parse(whole).seconds
 
 
-def _message_id(raw: bytes) -> str:
+def _message_id(raw: Blob) -> str:
     return next(iter(header_values(raw, "Message-ID")), "").strip("<> ")[:250]

@@ -9,6 +9,7 @@ from typing import Protocol, Self
 
 import structlog
 
+from store.blob import Blob, FileBlob
 from store.errors import StoreError
 from voicemail.delivery import pause_before
 from voicemail.errors import VoicemailError
@@ -28,7 +29,7 @@ those behind it for ever."""
 class Settles(Protocol):
     """What is done with a mail that was read (settle.Settling)."""
 
-    async def take(self, letter: Letter, raw: bytes, outcome: Outcome) -> object:
+    async def take(self, letter: Letter, raw: Blob, outcome: Outcome) -> object:
         """Says what became of it. Raises store errors."""
 
 
@@ -73,7 +74,7 @@ class Intake:
     async def _settle(self, letter: Letter) -> None:
         path = self._spool.path(letter.id)
         outcome = await self._parsed(path)
-        raw = await asyncio.to_thread(path.read_bytes)
+        raw = await asyncio.to_thread(FileBlob, path)
         attempt, failures = 0, 0
         while True:
             attempt += 1
