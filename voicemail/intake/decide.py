@@ -64,16 +64,20 @@ class Claim:
 
 
 def claim(letter: Letter, mail: VoiceMail, domains: Sequence[str]) -> Claim:
-    """Who signed in as a person (by extension or mail address) is believed to be himself and nobody else. A
-    network of [smtp], and a host that signed in, are believed to have looked at their senders; another
-    voice-mail system is not, whatever it says."""
-    if letter.trust is Trust.LOCATION:
+    """Who wrote a mail, as far as its sender is believed."""
+    return claimed(letter.trust, letter.user, mail.sender.address, domains)
+
+
+def claimed(trust: Trust, user: str, address: str, domains: Sequence[str]) -> Claim:
+    """Who signed in as a person (`user`, by extension or mail address) is believed to be himself and nobody
+    else. A network of [smtp], and a host that signed in, are believed to have looked at their senders;
+    another voice-mail system is not, whatever it says."""
+    if trust is Trust.LOCATION:
         return Claim()
-    if "@" in letter.user:
-        return Claim(mail=letter.user)
-    if letter.user.isdecimal():
-        return Claim(extension=letter.user)
-    address = mail.sender.address
+    if "@" in user:
+        return Claim(mail=user)
+    if user.isdecimal():
+        return Claim(extension=user)
     if domain_of(address) in domains:
         return Claim(extension=number_of(address), mail=address)
     return Claim(mail=address)

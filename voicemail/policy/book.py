@@ -19,7 +19,7 @@ from store.model import Setting
 from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.locations import Contact
-from voicemail.policy.model import UserOptions
+from voicemail.policy.model import ClassOfService, UserOptions
 
 log = structlog.get_logger()
 P = TypeVar("P", bound=Policy)
@@ -34,6 +34,8 @@ JUST_NOW = timedelta(milliseconds=300)
 """How long a user's options are used without looking again: while somebody signs in, they are asked for
 half a dozen times."""
 OPTIONS = "options"
+MANY = 20
+"""Users from which on the options of all are read instead of each's."""
 
 
 class Policies:
@@ -177,6 +179,28 @@ async def options_of(store: Store, user_id: UUID) -> UserOptions:
     """A user's options as they are now, for work that can wait; calls use `Policies`. Raises store errors."""
     found = await store.settings.get(UserOptions.KIND, OPTIONS, user_id)
     return (found and parsed(UserOptions, found)) or UserOptions()
+
+
+async def classes_of(store: Store, users: Sequence[UUID]) -> Mapping[UUID, ClassOfService]:
+    """The class of service of each user as it is now; what is supplied where there is none, or a damaged one.
+    For work that can wait. Raises store errors."""
+    classes: dict[str, ClassOfService] = dict(BUILT_IN[ClassOfService])
+    for setting in await store.settings.all(ClassOfService.KIND):
+        classes[setting.name] = parsed(ClassOfService, setting) or ClassOfService()
+    names = {user: options.cos for user, options in (await _options_of_all(store, users)).items()}
+    return {user: classes.get(names[user], ClassOfService()) for user in users}
+
+
+async def _options_of_all(store: Store, users: Sequence[UUID]) -> Mapping[UUID, UserOptions]:
+    if len(users) <= MANY:
+        return {user: await options_of(store, user) for user in users}
+    there = {each.owner: parsed(UserOptions, each) for each in await store.settings.owned(UserOptions.KIND)}
+    return {user: there.get(user) or UserOptions() for user in users}
+
+
+async def class_of(store: Store, user: UUID) -> ClassOfService:
+    """As `classes_of`."""
+    return (await classes_of(store, (user,)))[user]
 
 
 def parsed(kind: type[P], setting: Setting) -> P | None:
