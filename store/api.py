@@ -106,8 +106,8 @@ class Messages(Protocol):
 
 
 class Settings(Protocol):
-    """Policies and options, by kind and name. Small; read whole and kept by their users, who are woken by
-    `changes` ("setting")."""
+    """Policies and options, by kind and name. Most kinds are small: read whole and kept by their users, who
+    are woken by `changes` ("setting"). Of the others a few are asked for."""
 
     async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None: ...
 
@@ -116,6 +116,19 @@ class Settings(Protocol):
 
     async def owned(self, kind: str) -> Sequence[Setting]:
         """Those of one kind of all users, by owner and name."""
+
+    async def page(self, kind: str, after: str = "", most: int = 1000) -> Sequence[Setting]:
+        """The system's of one kind, by name: the first ones behind that name."""
+
+    async def count(self, kind: str) -> int:
+        """How many of one kind the system has."""
+
+    async def numbered(self, kind: str, extension: str) -> Sequence[Setting]:
+        """The system's of one kind whose body has this `extension`, by name."""
+
+    async def spelled(self, kind: str, keys: str, most: int) -> Sequence[Setting]:
+        """The system's of one kind whose body has, as first or second of its `keys`, one that begins with
+        these digits, by name; of more than `most` it is not said which."""
 
     async def put(self, setting: Setting) -> None:
         """Add or replace. The newest over both nodes wins."""

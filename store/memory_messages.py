@@ -1,5 +1,6 @@
 """Messages and settings in memory: the same interfaces as on PostgreSQL, passing the same tests."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -172,6 +173,19 @@ class MemorySettings:
         self._state.check()
         found = [each for each in self._state.settings.values() if each.owner and each.kind == kind]
         return sorted(found, key=lambda each: (str(each.owner), each.name))
+
+    async def page(self, kind: str, after: str = "", most: int = 1000) -> Sequence[Setting]:
+        return [each for each in await self.all(kind) if each.name > after][:most]
+
+    async def count(self, kind: str) -> int:
+        return len(await self.all(kind))
+
+    async def numbered(self, kind: str, extension: str) -> Sequence[Setting]:
+        return [s for s in await self.all(kind) if json.loads(s.body).get("extension") == extension]
+
+    async def spelled(self, kind: str, keys: str, most: int) -> Sequence[Setting]:
+        bodies = [(each, json.loads(each.body).get("keys", ())) for each in await self.all(kind)]
+        return [s for s, there in bodies if any(each.startswith(keys) for each in there[:2])][:most]
 
     async def put(self, setting: Setting) -> None:
         self._state.check()

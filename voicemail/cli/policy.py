@@ -5,7 +5,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -13,10 +13,12 @@ from sip.wav import is_sound
 from store.api import Store
 from store.model import Setting, setting_id
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, with_store
+from voicemail.cli.paged import rows_of, show_pages
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
 from voicemail.greetings import NAME
 from voicemail.policy.base import Policy
+from voicemail.policy.book import parsed
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.elsewhere import is_address
 from voicemail.policy.house import House, look
@@ -85,9 +87,13 @@ def _named(kind: type[Policy]) -> typer.Typer:
     """The commands of a policy of which there are several."""
     app = typer.Typer(no_args_is_help=True)
 
-    @app.command("list", help="Show all.")
-    def list_all(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
-        _list(kind, config, as_json)
+    if kind is Contact:
+        _add_long_list(app, kind)
+    else:
+
+        @app.command("list", help="Show all.")
+        def list_all(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
+            _list(kind, config, as_json)
 
     @app.command("show", help="Show one, with every key.")
     def show_one(name: Name, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
@@ -157,6 +163,20 @@ def _add_record(app: typer.Typer, kind: type[Policy]) -> None:
         say(f"{_noun(kind)} {name!r}: recorded name {'set' if audio else 'taken away'}")
 
 
+def _add_long_list(app: typer.Typer, kind: type[Policy]) -> None:
+    after_ = Annotated[str, typer.Option(help="Begin behind this name.")]
+    most_ = Annotated[int, typer.Option(min=0, help="Show so many; 0: all.")]
+
+    @app.command("list", help="Show all, by name, as they are read.")
+    def list_all(
+        after: after_ = "", most: most_ = 0, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False
+    ) -> None:
+        async def work(_: Config, store: Store) -> None:
+            await show_pages(rows_of(store, kind, keys(kind), _written(kind, after), most), as_json)
+
+        with_store(config, work)
+
+
 def _list(kind: type[Policy], config: ConfigPath, as_json: bool) -> None:
     async def work(_: Config, store: Store) -> House:
         return await look(store)
@@ -171,7 +191,9 @@ def _list(kind: type[Policy], config: ConfigPath, as_json: bool) -> None:
 
 def _show(kind: type[Policy], name: str, config: ConfigPath, as_json: bool) -> None:
     async def work(_: Config, store: Store) -> dict[str, str]:
-        return shown(_one(await look(store), kind, name))
+        found = await store.settings.get(kind.KIND, name)
+        policy = (found and parsed(kind, found)) or BUILT_IN.get(kind, {}).get(name)
+        return shown(policy or _none(kind, name))
 
     text = with_store(config, work)
     show([{"name": name, **text}] if as_json else [{"Key": key, "Value": text[key]} for key in text], as_json)
@@ -254,8 +276,10 @@ def _some(users: Sequence[str]) -> str:
 
 
 def _one(house: House, kind: type[Any], name: str) -> Any:
-    if policy := house.all(kind).get(name):
-        return policy
+    return house.all(kind).get(name) or _none(kind, name)
+
+
+def _none(kind: type[Policy], name: str) -> NoReturn:
     raise VoicemailError(f"there is no {_noun(kind)} named {name!r}")
 
 

@@ -26,8 +26,6 @@ P = TypeVar("P", bound=Policy)
 
 WITHIN = 0.7
 """Seconds a call waits for the store."""
-CONTACTS_FRESH, CONTACTS_WITHIN = timedelta(seconds=15), 1.5
-"""How long contacts are used without looking again, and how many seconds a call waits for them."""
 FRESH = timedelta(seconds=2)
 """How long the system's policies are used without looking again."""
 JUST_NOW = timedelta(milliseconds=300)
@@ -48,8 +46,6 @@ class Policies:
         self._read: dict[tuple[str, str], tuple[Setting, Any]] = {}
         self._whole: dict[type[Policy], Mapping[str, Any]] = {}
         self._options: dict[UUID, UserOptions] = {}
-        self._contacts: Mapping[str, Contact] = {}
-        self._contacts_at: datetime | None = None
         self._looked: dict[UUID, datetime] = {}
         """When they were read or written last."""
         self._guessed: set[UUID] = set()
@@ -136,22 +132,6 @@ class Policies:
         await self._store.settings.remove(kind.KIND, name, owner)
         self._read_at = None
 
-    async def contacts(self) -> Mapping[str, Contact]:
-        """By address. There can be very many (functions.md section 9), so they are read apart from the rest,
-        when somebody asks for them, and kept for longer; those read last while the store is away."""
-        now = self._now()
-        if self._contacts_at and timedelta(0) <= now - self._contacts_at < CONTACTS_FRESH:
-            return self._contacts
-        try:
-            async with asyncio.timeout(CONTACTS_WITHIN):
-                found = await self._store.settings.all(Contact.KIND)
-        except (StoreError, TimeoutError) as error:
-            log.warning("contacts cannot be looked up", why=str(error) or "no answer")
-        else:
-            self._contacts = await asyncio.to_thread(_contacts, found)
-        self._contacts_at = now
-        return self._contacts
-
     async def _refresh(self) -> None:
         now = self._now()
         if self._read_at and timedelta(0) <= now - self._read_at < FRESH:
@@ -169,10 +149,6 @@ class Policies:
         if system != self._system:
             self._system, self._whole = system, {}
             self._read = {key: each for key, each in self._read.items() if key in system}
-
-
-def _contacts(found: Sequence[Setting]) -> Mapping[str, Contact]:
-    return {each.name: read for each in found if (read := parsed(Contact, each))}
 
 
 async def options_of(store: Store, user_id: UUID) -> UserOptions:
