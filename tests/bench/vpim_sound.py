@@ -3,8 +3,8 @@
     .venv/bin/python tests/bench/vpim_sound.py --prompts 20
 
 The longest prompts of each language are sent as the store has them (mu-law) and compared with what the
-other side has. Beside our encoder: one written from ITU-T G.726, and one that takes of the 16 codes that which
-comes nearest to the sample. It prints figures and judges none.
+other side has. Beside our encoder: one written from ITU-T G.726, and one that takes that of the 16 codes
+which comes nearest to the sample. It prints figures and judges none.
 """
 
 import argparse
@@ -108,9 +108,7 @@ def main(count: int) -> None:
     sent = [samples(wav) for wav in prompts]
     ours = [g726_encoded(pcm) for pcm in sent]
     back = [decoded(encoded(wav, Codec.G726).data, "audio/32kadpcm") for wav in prompts]
-    few = [
-        (pcm[: 2 * 16000], data) for pcm, data in list(zip(sent, ours, strict=True))[:: max(1, count // FEW)]
-    ]
+    pieces = [pcm[: 2 * 16000] for pcm in sent[:: max(1, count // FEW)]]
     print(f"{len(prompts)} prompts{'':<46}   least  mid  most")
     show("level, dB below full scale", [level(pcm) for pcm in sent])
     again = [samples_pcm16(parse_ulaw(louder(pcm, 0.97))) for pcm in sent]
