@@ -19,7 +19,7 @@ from sip.errors import BadSound
 from store.api import Store
 from store.blob import Blob
 from store.errors import StoreError, Unavailable
-from store.model import NewMessage, User
+from store.model import NewMessage, User, copy_id
 from voicemail import departures, postroom
 from voicemail.intake import contacts, limits, quarantine, reports
 from voicemail.intake.addresses import Addresses, Away
@@ -170,16 +170,12 @@ class Settling:
         except BadSound as error:
             return await self._unreadable(letter, raw, Unreadable(f"its sound: {error}", "5.6.1"))
         sender = await self._addresses.user(claim(letter, mail, self._settings.domains))
-        if (
-            sender
-            and not self._settings.released
-            and (why := await limits.barred(self._store, sender.id, mail))
-        ):
-            return await self._unreadable(letter, raw, why)
         key = mail_id(letter, raw, mail.message_id, mail.sender.address)
         book, domains = self._addresses.book, self._settings.domains
         message = message_of(letter, key, mail, seconds, sender, book, domains)
         going = await self._going(letter, mail, message, sender)
+        if (why := await self._may_not_send(sender, mail)) and not await self._is_there(message, going):
+            return await self._unreadable(letter, raw, why)
         sent = await self._sent(message, going, audio)
         told = await self._told(letter, key, raw, mail, going.lost)
         kept = await self._held_back(letter, key, raw, mail, going)
@@ -192,6 +188,11 @@ class Settling:
         if not sender or self._settings.released:
             return None
         return await limits.barred(self._store, sender.id, mail)
+
+    async def _is_there(self, message: NewMessage, going: Going) -> bool:
+        """Whether an earlier try, before a crash, has sent it already."""
+        copies = [await self._store.messages.get(copy_id(message.id, box)) for box in going.mailboxes]
+        return any(copies)
 
     async def _going(
         self, letter: Letter, mail: VoiceMail, message: NewMessage, sender: User | None

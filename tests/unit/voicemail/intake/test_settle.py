@@ -270,6 +270,8 @@ async def test_a_user_whose_mailbox_is_too_full_to_send_does_not_send_by_mail_ei
     await take(FROM_ANNA, to("1002"))
     assert await only(store, BEN.id), "an empty mailbox bars nobody"
     await take(MAIL)
+    assert await take(FROM_ANNA, to("1002", sender="anna@example.com")) == "1 mailboxes", "it was sent before"
+    assert not reports(store) and not await store.messages.listing(QUARANTINE)
     await take(replace(FROM_ANNA, message_id="2@x"), to("1002", sender="anna@example.com"))
     assert await only(store, BEN.id) and (await only(store, QUARANTINE)).envelope.why.startswith("5.2.2")
     [said] = reports(store)
