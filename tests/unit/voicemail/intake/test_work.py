@@ -29,7 +29,7 @@ class Slow:
         self.most = max(self.most, self.busy)
         while self.most < self.wanted:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0.003)
         self.busy -= 1
 
     async def parse(self, mail: Path) -> Outcome:
