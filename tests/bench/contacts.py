@@ -131,7 +131,8 @@ async def main(count: int) -> None:
                 more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
                 print(f"the whole list: {took:.1f} s, {more:.0f} MB more (its text among them)")
                 await timed("all of them at once, as it was", old, 3)
-                await timed("what `contact set` looks at", lambda _: look(store), 3)
+                await timed("what `location set` looks at", lambda _: look(store), 3)
+                await timed("what `contact set` looks at", lambda _: look(store, contacts=False), 20)
 
 
 if __name__ == "__main__":

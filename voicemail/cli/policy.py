@@ -21,7 +21,7 @@ from voicemail.policy.base import Policy
 from voicemail.policy.book import parsed
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.elsewhere import is_address
-from voicemail.policy.house import House, look
+from voicemail.policy.house import House, look, with_contacts
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
     Aging,
@@ -156,7 +156,7 @@ def _add_record(app: typer.Typer, kind: type[Policy]) -> None:
             raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
 
         async def work(_: Config, store: Store) -> None:
-            _one(await look(store), kind, name)
+            _one(await _around(store, kind, name), kind, name)
             await store.users.set_greeting(setting_id(kind.KIND, name), audio, NAME)
 
         with_store(config, work)
@@ -179,7 +179,7 @@ def _add_long_list(app: typer.Typer, kind: type[Policy]) -> None:
 
 def _list(kind: type[Policy], config: ConfigPath, as_json: bool) -> None:
     async def work(_: Config, store: Store) -> House:
-        return await look(store)
+        return await look(store, contacts=False)
 
     house = with_store(config, work)
     rows = [{"name": name, **shown(policy)} for name, policy in _in_order(house.all(kind))]
@@ -222,10 +222,12 @@ def _put(kind: type[Policy], name: str, made: Any, config: ConfigPath) -> None:
     _check_name(kind, name)
 
     async def work(_: Config, store: Store) -> tuple[str, list[str]]:
-        house = await look(store)
+        house = await _around(store, kind, name)
         if (kind.KIND, name) in house.damaged:  # what it says must not be lost unseen
             raise VoicemailError(f"{_noun(kind)} {name!r} is damaged in the store: remove it first")
         present, policy = house.all(kind).get(name), made(house)
+        if number := getattr(policy, "extension", ""):
+            house = with_contacts(house, await store.settings.numbered(Contact.KIND, number))
         if wrong := mistakes(house, name, policy):
             raise VoicemailError(f"{_noun(kind)} {name!r}: {wrong[0]}")
         if policy == present:
@@ -237,6 +239,14 @@ def _put(kind: type[Policy], name: str, made: Any, config: ConfigPath) -> None:
     for note in notes:
         say(f"note: {note}")
     say(f"{_noun(kind)} {name!r}: {done}")
+
+
+async def _around(store: Store, kind: type[Policy], name: str) -> House:
+    """What this policy may have to do with. All contacts matter to locations only: to others that one, and
+    those with their number."""
+    house = await look(store, contacts=kind is Location)
+    own = await store.settings.get(Contact.KIND, name) if kind is Contact else None
+    return with_contacts(house, [own]) if own else house
 
 
 def _written(kind: type[Policy], name: str) -> str:
@@ -254,7 +264,7 @@ def _check_name(kind: type[Policy], name: str) -> None:
 
 def _remove(kind: type[Policy], name: str, config: ConfigPath) -> None:
     async def work(_: Config, store: Store) -> str:
-        house = await look(store)
+        house = await _around(store, kind, name)
         supplied, damaged = name in BUILT_IN.get(kind, {}), (kind.KIND, name) in house.damaged
         if not damaged:
             _one(house, kind, name)

@@ -43,6 +43,9 @@ def test_a_contact_needs_its_location_and_keeps_it(told: CommandLine) -> None:
     )
     assert "Eva Far" in told.good("contact", "list")
     assert "3001 leads to contact" in told.refused("list", "set", "all", "extension=3001")
+    other = told.refused("contact", "set", "2723@vm2.example", "location=far", "extension=3001")
+    assert "3001 leads to contact '2722@vm2.example'" in other
+    assert "3001" in told.refused("location", "set", "near", "domain=a.example", "dial_id=30")
 
 
 def test_very_many_contacts_are_listed_as_they_are_read(
