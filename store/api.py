@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+from store.blob import Blob
 from store.model import (
     Attempt,
     Counts,
@@ -63,13 +64,13 @@ class Users(Protocol):
 
 
 class Messages(Protocol):
-    async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
+    async def deposit(self, message: NewMessage, audio: Blob, *, wait: float = 1.0) -> Deposit:
         """Keep a message and its outbox rows (lamp; mail if the user wants it) in one transaction,
         on both nodes while the peer is up, waiting for the peer's disk `wait` seconds at most.
         Repeating it with the same id adds nothing."""
 
     async def send(
-        self, message: NewMessage, mailboxes: Sequence[UUID], audio: bytes, *, wait: float = 1.0
+        self, message: NewMessage, mailboxes: Sequence[UUID], audio: Blob, *, wait: float = 1.0
     ) -> Deposit:
         """Deposit one recording in many mailboxes, in one transaction; `message.mailbox_id` is not used.
         The message in each has an id of its own, made of `message.id` and the mailbox's (`copy_id`); the
@@ -105,8 +106,8 @@ class Messages(Protocol):
 
 
 class Settings(Protocol):
-    """Policies and options, by kind and name. Small; read whole and kept by their users, who are woken by
-    `changes` ("setting")."""
+    """Policies and options, by kind and name. Most kinds are small: read whole and kept by their users, who
+    are woken by `changes` ("setting"). Of the others a few are asked for."""
 
     async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None: ...
 
@@ -115,6 +116,19 @@ class Settings(Protocol):
 
     async def owned(self, kind: str) -> Sequence[Setting]:
         """Those of one kind of all users, by owner and name."""
+
+    async def page(self, kind: str, after: str = "", most: int = 1000) -> Sequence[Setting]:
+        """The system's of one kind, by name: the first ones behind that name."""
+
+    async def count(self, kind: str) -> int:
+        """How many of one kind the system has."""
+
+    async def numbered(self, kind: str, extension: str) -> Sequence[Setting]:
+        """The system's of one kind whose body has this `extension`, by name."""
+
+    async def spelled(self, kind: str, keys: str, most: int) -> Sequence[Setting]:
+        """The system's of one kind whose body has, as first or second of its `keys`, one that begins with
+        these digits, by name; of more than `most` it is not said which."""
 
     async def put(self, setting: Setting) -> None:
         """Add or replace. The newest over both nodes wins."""

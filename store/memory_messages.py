@@ -1,10 +1,12 @@
 """Messages and settings in memory: the same interfaces as on PostgreSQL, passing the same tests."""
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
+from store.blob import Blob
 from store.errors import NotFound
 from store.memory_state import State
 from store.model import (
@@ -36,7 +38,7 @@ class MemoryMessages:
     def __init__(self, state: State) -> None:
         self._state = state
 
-    async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
+    async def deposit(self, message: NewMessage, audio: Blob, *, wait: float = 1.0) -> Deposit:
         self._state.check()
         if message.id in self._state.messages:
             return Deposit(message.id, self._state.copies, repeated=True)
@@ -45,7 +47,7 @@ class MemoryMessages:
         return Deposit(message.id, self._state.copies)
 
     async def send(
-        self, message: NewMessage, mailboxes: Sequence[UUID], audio: bytes, *, wait: float = 1.0
+        self, message: NewMessage, mailboxes: Sequence[UUID], audio: Blob, *, wait: float = 1.0
     ) -> Deposit:
         self._state.check()
         copies = [replace(message, id=copy_id(message.id, box), mailbox_id=box) for box in mailboxes]
@@ -107,11 +109,11 @@ class MemoryMessages:
         self._state.check()
         return sorted(self._state.messages)
 
-    def _keep(self, m: NewMessage, audio: bytes) -> None:
+    def _keep(self, m: NewMessage, audio: Blob) -> None:
         state = self._state
         of_caller = (m.caller, m.caller_name, m.recorded, m.seconds, m.urgent, m.cut_off)
         kept = Message(m.id, m.mailbox_id, *of_caller, Folder.NEW, state.node, m.envelope)
-        state.messages[m.id] = (kept, audio)
+        state.messages[m.id] = (kept, audio[:])
         if m.envelope.kind in UNLIT:
             return
         until = m.envelope.deliver_at
@@ -171,6 +173,19 @@ class MemorySettings:
         self._state.check()
         found = [each for each in self._state.settings.values() if each.owner and each.kind == kind]
         return sorted(found, key=lambda each: (str(each.owner), each.name))
+
+    async def page(self, kind: str, after: str = "", most: int = 1000) -> Sequence[Setting]:
+        return [each for each in await self.all(kind) if each.name > after][:most]
+
+    async def count(self, kind: str) -> int:
+        return len(await self.all(kind))
+
+    async def numbered(self, kind: str, extension: str) -> Sequence[Setting]:
+        return [s for s in await self.all(kind) if json.loads(s.body).get("extension") == extension]
+
+    async def spelled(self, kind: str, keys: str, most: int) -> Sequence[Setting]:
+        bodies = [(each, json.loads(each.body).get("keys", ())) for each in await self.all(kind)]
+        return [s for s, there in bodies if any(each.startswith(keys) for each in there[:2])][:most]
 
     async def put(self, setting: Setting) -> None:
         self._state.check()

@@ -1,5 +1,6 @@
 """Messages: kept once on both nodes, never changed; what happens to them are events."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -9,6 +10,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from store.blob import Blob
 from store.connections import Connections, Row, bounded
 from store.envelope import envelope, written
 from store.errors import NotFound, NotYet, Unavailable
@@ -47,6 +49,16 @@ LISTED = """
 select id, mailbox_id, caller, caller_name, recorded, seconds, urgent, cut_off, folder, node,
        details, deliver_at
   from public.message_listed"""
+WHOLE, PIECE = 4 * 2**20, 2**20
+"""Bytes of audio that go along with their statement; and, of more, at once. The library that talks to the
+server keeps a copy of what it sends, and a mail in quarantine has tens of megabytes."""
+IN_PIECES = "(select string_agg(data, ''::bytea order by n) from pg_temp.piece)"
+ROOM = "create temporary table if not exists piece (n integer, data bytea storage external)"
+EMPTY = "truncate pg_temp.piece"
+BRING = "insert into pg_temp.piece values (%s, %b)"
+SLOW, FAST = 4e6, 16e6
+"""Bytes a second that a deposit may take as its time: until it is given up, and until the peer is no longer
+waited for."""
 IN_MAILBOX = (
     LISTED
     + """
@@ -92,7 +104,7 @@ class PostgresMessages:
         self._connections, self._clock = connections, clock
         self._node, self._replicated = node, replicated
 
-    async def deposit(self, message: NewMessage, audio: bytes, *, wait: float = 1.0) -> Deposit:
+    async def deposit(self, message: NewMessage, audio: Blob, *, wait: float = 1.0) -> Deposit:
         if message.envelope != PLAIN:
             kept = await self._send(message, [(message.id, message.mailbox_id)], audio, wait)
             if kept:
@@ -101,13 +113,13 @@ class PostgresMessages:
                 "A message lost its envelope: the other node's release is older.", message=str(message.id)
             )
         lamp, mail = uuid7(), uuid7()
-        values = (*_values(message, self._node), audio, lamp, mail)
-        kept = await self._deposited(DEPOSIT, values, [message.id], wait)
+        values = _values(message, self._node)
+        kept = await self._deposited(DEPOSIT, values, audio, (lamp, mail), [message.id], wait)
         assert kept, "deposit() always says what it did"
         return kept
 
     async def send(
-        self, message: NewMessage, mailboxes: Sequence[UUID], audio: bytes, *, wait: float = 1.0
+        self, message: NewMessage, mailboxes: Sequence[UUID], audio: Blob, *, wait: float = 1.0
     ) -> Deposit:
         copies = [(copy_id(message.id, box), box) for box in dict.fromkeys(mailboxes)]
         kept = await self._send(message, copies, audio, wait)
@@ -116,7 +128,7 @@ class PostgresMessages:
         return replace(kept, id=message.id)
 
     async def _send(
-        self, message: NewMessage, copies: Sequence[tuple[UUID, UUID]], audio: bytes, wait: float
+        self, message: NewMessage, copies: Sequence[tuple[UUID, UUID]], audio: Blob, wait: float
     ) -> Deposit | None:
         """None: not before both nodes have the schema for it."""
         ids, boxes = [each[0] for each in copies], [each[1] for each in copies]
@@ -124,23 +136,42 @@ class PostgresMessages:
         _, _, *rest = _values(message, self._node)
         envelope = message.envelope
         lit = envelope.kind not in UNLIT
-        values = (ids, boxes, lamps, mails, *rest, audio, written(envelope), envelope.deliver_at, lit)
-        return await self._deposited(SEND, values, ids, wait)
+        about, then = (ids, boxes, lamps, mails, *rest), (written(envelope), envelope.deliver_at, lit)
+        return await self._deposited(SEND, about, audio, then, ids, wait)
 
     async def _deposited(
-        self, statement: str, values: tuple[object, ...], ids: Sequence[UUID], wait: float
+        self,
+        statement: str,
+        about: tuple[object, ...],
+        audio: Blob,
+        then: tuple[object, ...],
+        ids: Sequence[UUID],
+        wait: float,
     ) -> Deposit | None:
+        """`about` and `then` are the statement's values before and after the audio."""
+        large = len(audio) > WHOLE
+        values = (*about, *(() if large else (audio[:],)), *then)
+        statement = statement.replace("%b", IN_PIECES) if large else statement
+        waits_for = wait + large * len(audio) / FAST
+        within = self._connections.statement + large * len(audio) / SLOW
+
         async def work(connection: AsyncConnection[Row]) -> Deposit | None:
+            if large:
+                await _brought(connection, audio)
             # A cut that comes before the commit proper takes all back: once more, without waiting.
             for waits in (True, False):
-                whole = (*values, waits, self._replicated)
+                whole, cut = (*values, waits, self._replicated), waits_for if waits else None
                 try:
-                    return await self._commit(connection, statement, whole, ids, wait if waits else None)
+                    kept = await self._commit(connection, statement, whole, ids, within, cut)
                 except psycopg.errors.QueryCanceled:
                     log.warning("A deposit was cut before its commit.", message=str(ids[0]))
+                    continue
+                if large:
+                    await connection.execute(EMPTY)
+                return kept
             raise Unavailable("the deposit was cancelled twice")
 
-        return await self._connections.run(work, self._connections.statement + wait)
+        return await self._connections.run(work, within + waits_for)
 
     async def size(self, mailbox_id: UUID) -> int:
         [[size]] = await self._connections.query(SIZE, (mailbox_id,))
@@ -189,6 +220,7 @@ class PostgresMessages:
         statement: str,
         values: Sequence[object],
         ids: Sequence[UUID],
+        within: float,
         wait: float | None,
     ) -> Deposit | None:
         """One deposit, its wait for the peer cut after `wait` seconds, and the news of it. None: the
@@ -201,9 +233,7 @@ class PostgresMessages:
 
         connection.add_notice_handler(note)
         try:
-            cursor = await bounded(
-                connection, connection.execute(statement, values), self._connections.statement, wait
-            )
+            cursor = await bounded(connection, connection.execute(statement, values), within, wait)
             repeated, demanded = await cursor.fetchone() or (False, False)
         finally:
             connection.remove_notice_handler(note)
@@ -214,6 +244,15 @@ class PostgresMessages:
         if self._replicated and demanded and not confirmed:
             await connection.execute(SINGLE, (list(ids),))
         return Deposit(ids[0], 2 if confirmed else 1, repeated)
+
+
+async def _brought(connection: AsyncConnection[Row], audio: Blob) -> None:
+    """The pieces, in a table of this connection's own: neither logged nor replicated, and gone with it."""
+    await connection.execute(ROOM)
+    await connection.execute(EMPTY)
+    for number, at in enumerate(range(0, len(audio), PIECE)):
+        piece = await asyncio.to_thread(audio.__getitem__, slice(at, at + PIECE))
+        await connection.execute(BRING, (number, piece))
 
 
 def _values(message: NewMessage, node: int) -> tuple[object, ...]:

@@ -17,6 +17,18 @@ select kind, name, body::text, owner from public.setting
 OWNED = """
 select kind, name, body::text, owner from public.setting
  where owner is not null and kind = %s and not deleted order by owner, name"""
+AFTER_DIGITS = ":"
+"""Comes after all of them."""
+COLUMNS = "select kind, name, body::text, owner from public.setting where owner is null and not deleted"
+PAGE = f"{COLUMNS} and kind = %s and name > %s order by name limit %s"
+COUNT = "select count(*) from public.setting where owner is null and not deleted and kind = %s"
+NUMBERED = f"{COLUMNS} and kind = %s and body->>'extension' = %s order by name"
+# Ranges and not a pattern: of a pattern that is a parameter no index can be used. Ordered as the indexes are,
+# so that no more is read than is wanted, of however many.
+ONE_WAY = f"""({COLUMNS} and kind = %(kind)s
+  and (body->'keys'->>{{0}}) collate "C" >= %(keys)s and (body->'keys'->>{{0}}) collate "C" < %(beyond)s
+order by (body->'keys'->>{{0}}) collate "C" limit %(most)s)"""
+SPELLED = f"{ONE_WAY.format(0)} union {ONE_WAY.format(1)} order by name limit %(most)s"
 PUT = "select public.put_setting(%s, %s, %s, %s, %s::jsonb, %s, %s::bigint, %s::smallint)"
 
 
@@ -35,6 +47,20 @@ class PostgresSettings:
 
     async def owned(self, kind: str) -> Sequence[Setting]:
         return [_setting(row) for row in await self._connections.query(OWNED, (kind,))]
+
+    async def page(self, kind: str, after: str = "", most: int = 1000) -> Sequence[Setting]:
+        return [_setting(row) for row in await self._connections.query(PAGE, (kind, after, most))]
+
+    async def count(self, kind: str) -> int:
+        [[count]] = await self._connections.query(COUNT, (kind,))
+        return int(count)
+
+    async def numbered(self, kind: str, extension: str) -> Sequence[Setting]:
+        return [_setting(row) for row in await self._connections.query(NUMBERED, (kind, extension))]
+
+    async def spelled(self, kind: str, keys: str, most: int) -> Sequence[Setting]:
+        values = {"kind": kind, "keys": keys, "beyond": keys + AFTER_DIGITS, "most": most}
+        return [_setting(row) for row in await self._connections.query(SPELLED, values)]
 
     async def put(self, setting: Setting) -> None:
         await self._write(setting, deleted=False)

@@ -23,10 +23,9 @@ from store.model import SYSTEM, Deposit, Envelope, MessageKind, NewMessage, Part
 from store.notes import envelope_of
 from store.spool import SpoolEntry
 from voicemail import departures
-from voicemail.policy.book import options_of, parsed
-from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.model import ClassOfService, Members, Undeliverable
-from voicemail.policy.quota import QuotaState, state
+from voicemail.policy.book import classes_of, parsed
+from voicemail.policy.model import Members, Undeliverable
+from voicemail.policy.quota import QuotaState, state_of
 from voicemail.recipients import UNDELIVERABLE, Expanded, Plan, expand, plan
 
 log = structlog.get_logger()
@@ -107,23 +106,12 @@ async def _to_undeliverable(store: Store, message: NewMessage, audio: bytes, wai
 
 async def _full(store: Store, message: NewMessage, mailboxes: Sequence[UUID]) -> tuple[UUID, ...]:
     """Those that take no more, and have not got this one in an earlier try."""
-    classes: dict[str, ClassOfService] = dict(BUILT_IN[ClassOfService])
-    for setting in await store.settings.all(ClassOfService.KIND):
-        classes[setting.name] = parsed(ClassOfService, setting) or ClassOfService()
-    limits = [each.quota.no_receive for each in classes.values() if each.quota.no_receive]
     full = []
-    for box in mailboxes:
-        size = await store.messages.size(box)
-        if not limits or size < min(limits) or not await _refused(store, box, size, classes):
-            continue
-        if not await store.messages.get(copy_id(message.id, box)):
+    for box, cos in (await classes_of(store, mailboxes)).items():
+        takes = await state_of(store, box, cos.quota) is not QuotaState.NO_RECEIVE
+        if not takes and not await store.messages.get(copy_id(message.id, box)):
             full.append(box)
     return tuple(full)
-
-
-async def _refused(store: Store, box: UUID, size: int, classes: Mapping[str, ClassOfService]) -> bool:
-    quota = classes.get((await options_of(store, box)).cos, ClassOfService()).quota
-    return state(quota, size) is QuotaState.NO_RECEIVE
 
 
 async def _tell(

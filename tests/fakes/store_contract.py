@@ -3,15 +3,18 @@
 import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from store.api import Store
+from store.blob import Behind, FileBlob
 from store.errors import Conflict, Fenced, NotFound
 from store.ids import uuid7
 from store.model import (
     Counts,
+    Envelope,
     Folder,
     Greeting,
     Mark,
@@ -150,6 +153,24 @@ async def test_depositing_twice_keeps_one(store: Store) -> None:
     assert await store.messages.all_ids() == [new.id]
     assert await store.messages.audio(new.id) == b"first"
     assert len(await work(store)) == 1
+
+
+async def test_what_is_large_is_read_from_its_file_and_kept_whole(store: Store, tmp_path: Path) -> None:
+    path, sound = tmp_path / "large", bytes(range(256)) * 20_480
+    path.write_bytes(sound)
+    new, box = message(uuid7()), uuid7()
+    for again in (False, True):
+        done = await store.messages.deposit(new, Behind(b"head", FileBlob(path)))
+        assert done.repeated is again
+    assert await store.messages.audio(new.id) == b"head" + sound
+    assert await store.messages.size(new.mailbox_id) == len(sound) + 4
+    many = replace(message(uuid7()), envelope=Envelope(private=True))
+    await store.messages.send(many, (box, new.mailbox_id), FileBlob(path))
+    [copy] = await store.messages.listing(box)
+    assert await store.messages.audio(copy.id) == sound
+    small = message(box)
+    await store.messages.deposit(small, b"small")
+    assert await store.messages.audio(small.id) == b"small"
 
 
 async def test_a_message_asks_for_the_lamp_and_for_mail_only_where_wanted(store: Store) -> None:

@@ -1,5 +1,6 @@
 """What every Store keeps for the telephone interface: settings, envelopes, messages to many, purging."""
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -51,6 +52,30 @@ async def test_a_setting_is_added_replaced_and_removed(store: Store) -> None:
         await store.settings.remove("cos", "default")
     await store.settings.put(rows[0])
     assert await store.settings.get("cos", "default") == rows[0]
+
+
+async def test_of_many_settings_those_are_found_that_are_asked_for(store: Store) -> None:
+    bodies = {
+        "ann": {"keys": ["32", "332"], "extension": "3001"},
+        "ben": {"keys": ["321"], "extension": "3001"},
+        "cid": {"keys": ["4"], "extension": "30"},
+        "dan": {"other": 1, "extension": ""},
+    }
+    rows = [Setting("contact", name, json.dumps(body)) for name, body in bodies.items()]
+    for row in (*reversed(rows), Setting("other", "ann", rows[0].body), replace(rows[0], owner=uuid7())):
+        await store.settings.put(row)
+    names = [row.name for row in rows]
+    assert [each.name for each in await store.settings.page("contact")] == names
+    assert [each.name for each in await store.settings.page("contact", "ann", 2)] == names[1:3]
+    assert await store.settings.page("contact", "dan") == []
+    assert await store.settings.count("contact") == 4
+    assert [each.name for each in await store.settings.numbered("contact", "3001")] == ["ann", "ben"]
+    for keys, found in (("32", names[:2]), ("33", ["ann"]), ("3", names[:2]), ("9", []), ("322", [])):
+        assert [each.name for each in await store.settings.spelled("contact", keys, 9)] == found, keys
+    assert len(await store.settings.spelled("contact", "3", 1)) == 1
+    await store.settings.remove("contact", "ann")
+    assert await store.settings.count("contact") == 3
+    assert [each.name for each in await store.settings.spelled("contact", "32", 9)] == ["ben"]
 
 
 async def test_a_user_is_found_by_an_alternate_extension_that_nobody_has(store: Store) -> None:

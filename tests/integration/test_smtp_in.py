@@ -362,9 +362,34 @@ async def test_a_full_mailbox_and_a_busy_one_are_told_at_once(tmp_path: Path) ->
         await office.send(mail(), [B])
         [why] = [answer for _, answer in (await refusals(office, [A])).values()]
         assert b"4.2.1" in why
+        await office.send(mail(name="4@x"), [f"sales@{DOMAIN}"])
+        [why] = [answer for _, answer in (await refusals(office, [f"7000@{DOMAIN}"])).values()]
+        assert b"4.2.1" in why, "a list counts as a mailbox, whatever it is called by"
     async with post_office(made, store, Here()) as office:
         [(code, why)] = (await refusals(office, [A])).values()
         assert code == 452 and b"4.2.2" in why
+
+
+async def test_a_user_whose_own_mailbox_is_full_is_told_at_once(tmp_path: Path) -> None:
+    store, users = await filled(), tmp_path / "users"
+    users.write_text(f"1001:{pins.hashed('secret')}\n")
+    small = ClassOfService(quota=Quota(warn=0, no_send=8000, no_receive=0))
+    await store.settings.put(Setting(ClassOfService.KIND, "default", small.model_dump_json()))
+    more = f'allowed_networks = ["127.0.0.1"]\nusers_file = "{users}"'
+    async with post_office(config(tmp_path, more=more), store, Here()) as office:
+        await office.send(mail("anna@example.com"), [B], "anna@example.com")
+        await office.send(mail(name="2@x"), [A])
+        await office.listed(ANNA.id)
+        for sender, login in (("anna@example.com", None), (A, None), ("x@y.example", ("1001", "secret"))):
+            with pytest.raises(smtplib.SMTPSenderRefused, match="5.2.2") as refused:
+                await office.send(mail(sender, name="3@x"), [B], sender, login=login)
+            assert refused.value.smtp_code == 552
+        await office.send(mail(name="4@x"), [B])
+        store.state.away = True
+        await office.send(mail("anna@example.com", name="5@x"), [B], "anna@example.com")
+        store.state.away = False
+        await office.listed(QUARANTINE)
+        assert len(await office.listed(BEN.id, 2)) == 2, "what was taken meanwhile is told afterwards"
 
 
 async def refusals(office: PostOffice, to: list[str]) -> dict[str, tuple[int, bytes]]:

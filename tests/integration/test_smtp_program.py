@@ -2,11 +2,8 @@
 
 import asyncio
 import smtplib
-import sys
 import time
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
@@ -15,95 +12,26 @@ import psycopg
 import pytest
 
 from sip.wav import file_ulaw, parse
-from store.features import SCHEMA
 from store.ids import uuid7
 from store.model import QUARANTINE, MessageKind, Work
 from store.postgres import PostgresStore
 from tests.fakes.cli import CommandLine
-from tests.fakes.edge import free_port, until
+from tests.fakes.edge import until
 from tests.fakes.post import ANNA, BEN, DOMAIN
-from voicemail.config import load
+from tests.fakes.smtp_program import MEGABYTE, Program, memory, peak, prepared
 from voicemail.intake.letter import Letter, Recipient, Trust
 from voicemail.intake.quarantine import deposit, quarantined_id
-from voicemail.secrets import Membership, NodeFiles, member_of
 from voicemail.vpim.model import Codec, Person, Speech, VoiceMail
 from voicemail.vpim.write import written
 
 A, B = f"1001@{DOMAIN}", f"1002@{DOMAIN}"
 SPEECH = file_ulaw(bytes(range(256)) * 60)
-MEGABYTE = 2**20
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
-CONFIG = """
-[node]
-name = "vm1"
-address = "127.0.0.1"
-directory = "{folder}"
-[store]
-dsn = "{dsn}"
-[recording]
-least_free_megabytes = 1
-[smtp]
-port = {port}
-domains = ["vm.example.com"]
-allowed_networks = ["127.0.0.0/8"]
-"""
-
-
-@dataclass
-class Program:
-    """`python -m voicemail.access.smtp`."""
-
-    config: Path
-    port: int
-    process: asyncio.subprocess.Process | None = None
-
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[asyncio.subprocess.Process]:
-        command = [sys.executable, "-m", "voicemail.access.smtp", str(self.config)]
-        with self.config.with_suffix(".log").open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *command, stdin=asyncio.subprocess.PIPE, stdout=log, stderr=log, start_new_session=True
-            )
-        try:
-            await until(self._listens, 10)
-
-            yield process
-        finally:
-            if process.returncode is None:
-                process.kill()
-            await process.wait()
-
-    async def _listens(self) -> bool:
-        try:
-            _, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        except OSError:
-            return False
-        writer.close()
-        return True
-
-    def send(self, mails: Iterable[bytes], to: list[str]) -> None:
-        with smtplib.SMTP("127.0.0.1", self.port, timeout=10) as client:
-            for mail in mails:
-                client.sendmail("2722@pbx.example.net", to, mail)
-
-    @property
-    def spool(self) -> Path:
-        return self.config.parent / "spool" / "mail"
-
-    def waiting(self) -> int:
-        return len(list(self.spool.glob("*.json")))
 
 
 @pytest.fixture
 async def program(tmp_path: Path, postgres_store: PostgresStore, store_dsn: str) -> Program:
-    await postgres_store.agree(SCHEMA)
-    for user in (ANNA, BEN):
-        await postgres_store.users.add(user)
-    path, port = tmp_path / "node.toml", free_port()
-    path.write_text(CONFIG.format(folder=tmp_path, dsn=store_dsn, port=port))
-    config = load(path)
-    NodeFiles(config).write_membership(Membership(1, (member_of(config, 1),)))
-    return Program(path, port)
+    return await prepared(tmp_path, postgres_store, store_dsn)
 
 
 def voice(number: int) -> bytes:
@@ -119,10 +47,6 @@ def voice(number: int) -> bytes:
     return written(mail, Codec.G726, str(number))
 
 
-async def settled(program: Program) -> bool:
-    return program.waiting() == 0
-
-
 async def test_a_kill_between_250_and_the_mailbox_costs_nothing_and_doubles_nothing(
     program: Program, postgres_store: PostgresStore, store_dsn: str
 ) -> None:
@@ -135,9 +59,9 @@ async def test_a_kill_between_250_and_the_mailbox_costs_nothing_and_doubles_noth
     assert program.waiting() == 6 and not await postgres_store.messages.all_ids()
     (program.spool / "0.eml.part").write_bytes(b"never confirmed")
     async with program.running():
-        await until(lambda: settled(program), 15)
+        await until(program.settled, 15)
         await asyncio.to_thread(program.send, [voice(3)], [A])
-        await until(lambda: settled(program), 5)
+        await until(program.settled, 5)
     for user in (ANNA, BEN):
         messages = await postgres_store.messages.listing(user.id)
         assert sorted(m.envelope.remote.message_id for m in messages if m.envelope.remote) == [
@@ -228,48 +152,29 @@ async def test_bombs_go_to_quarantine_within_two_seconds_and_little_memory(
 ) -> None:
     async with program.running() as process:
         await asyncio.to_thread(program.send, [voice(1), voice(2)], [A])
-        await until(lambda: settled(program), 10)
+        await until(program.settled, 10)
         before = memory(process.pid)
         for number, bomb in enumerate((nested(10_000), many(100_000), long_header(), short_lines()), 1):
             watch = asyncio.create_task(peak(process.pid))
             await asyncio.to_thread(program.send, [bomb], [A])
             began = time.monotonic()
-            await until(lambda: settled(program), 10)
+            await until(program.settled, 10)
             took = time.monotonic() - began
             watch.cancel()
             more = (await watch) - before
             kept = await postgres_store.messages.listing(QUARANTINE)
             assert len(kept) == number and took < 2.0 and more < 100 * MEGABYTE, (took, more)
+        watch = asyncio.create_task(peak(process.pid))
+        await asyncio.to_thread(program.send, [large(34)], [A])
+        await until(program.settled, 20)
+        watch.cancel()
+        assert (await watch) - before < 60 * MEGABYTE, "as large a mail as is taken"
         with pytest.raises(smtplib.SMTPResponseException) as refused:
             await asyncio.to_thread(program.send, [large(100)], [A])
         assert refused.value.smtp_code == 552
         await asyncio.to_thread(program.send, [voice(9)], [A])
-        await until(lambda: settled(program), 5)
+        await until(program.settled, 5)
     assert len(await postgres_store.messages.listing(ANNA.id)) == 3
-    assert {m.envelope.kind for m in kept} == {MessageKind.QUARANTINED}
+    kept = await postgres_store.messages.listing(QUARANTINE)
+    assert len(kept) == 5 and {m.envelope.kind for m in kept} == {MessageKind.QUARANTINED}
     assert len(await postgres_store.outbox.listed()) >= 3, "their sender is told"
-
-
-def memory(leader: int) -> int:
-    """Bytes that the processes of a session have to themselves or share, each page counted once a process."""
-    total = 0
-    for place in Path("/proc").iterdir():
-        try:
-            fields = (place / "stat").read_text().rpartition(")")[2].split()
-            if int(fields[3]) == leader:
-                rollup = (place / "smaps_rollup").read_text()
-                total += sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-        except (OSError, ValueError, IndexError):
-            continue
-    return total * 1024
-
-
-async def peak(leader: int) -> int:
-    """The most that was seen until it is cancelled."""
-    most = 0
-    try:
-        while True:
-            most = max(most, await asyncio.to_thread(memory, leader))
-            await asyncio.sleep(0.02)
-    except asyncio.CancelledError:
-        return most

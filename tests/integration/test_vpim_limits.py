@@ -54,7 +54,7 @@ BOMBS = {
         "import base64\nraw = b'x'\nfor _ in range(40):\n"
         "    raw = b'Content-Type: message/rfc822\\r\\nContent-Transfer-Encoding: base64\\r\\n\\r\\n'"
         " + base64.encodebytes(raw)\n",
-        "5.6.0",
+        "5.3.4",
     ),
     "100,000 parts": (
         'raw = b"Content-Type: multipart/mixed; boundary=b\\r\\n\\r\\n" + b"--b\\r\\n\\r\\nx\\r\\n" * 10**5',

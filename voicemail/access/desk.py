@@ -5,6 +5,7 @@ import ssl
 import time
 from collections.abc import Callable, Sequence
 from datetime import timedelta
+from uuid import UUID
 
 import structlog
 
@@ -14,10 +15,12 @@ from voicemail.access.door import Accounts, Crowd, Rate, admitted, within
 from voicemail.access.params import Refused, Sender
 from voicemail.config import Smtp
 from voicemail.intake.addresses import POSTMASTER, WITHIN, Addresses, Away, Found
+from voicemail.intake.decide import claimed
 from voicemail.intake.letter import Letter, Trust
-from voicemail.intake.quota import is_full
+from voicemail.intake.limits import OWN_FULL, is_full, may_send
 from voicemail.intake.spool import Incoming, MailSpool
 from voicemail.policy.elsewhere import domain_of, mailbox_of
+from voicemail.recipients import LIST
 
 log = structlog.get_logger()
 
@@ -84,7 +87,20 @@ class Desk:
         if self._by_source.full(source, self._clock()):
             raise Refused("450 4.7.1 too many mails from there, try again later")
         await self._room(said.size)
+        if said.address and await self._is_barred(admission.trust, user, said.address):
+            raise Refused(f"552 5.2.2 {OWN_FULL}")
         return admission.trust
+
+    async def _is_barred(self, trust: Trust, user: str, address: str) -> bool:
+        """Whether a user of ours writes whose mailbox lets him send no more. Looked at once more when the
+        mail is settled, so what cannot be known now is let through."""
+        try:
+            async with asyncio.timeout(WITHIN):
+                writer = await self._addresses.user(claimed(trust, user, address, self.settings.domains))
+                return writer is not None and not await may_send(self._store, writer.id)
+        except (StoreError, TimeoutError) as error:
+            log.warning("sender cannot be looked up", why=str(error) or "no answer")
+            return False
 
     async def _room(self, size: int) -> None:
         try:
@@ -100,7 +116,8 @@ class Desk:
         return self.spool.free_bytes(), self.spool.waiting()
 
     async def receives(self, address: str, said: Sender) -> str:
-        """The mailbox that this recipient is, for the rates; "" for a list. Raises Refused."""
+        """What this recipient counts as, for the rates: a mailbox or a list; "" for what has none. Raises
+        Refused."""
         if address.lower() == POSTMASTER:
             address = f"{POSTMASTER}@{self.settings.domains[0]}"
         if domain_of(address) not in self.settings.domains:
@@ -108,13 +125,14 @@ class Desk:
         if self._reports_to and address.lower() == self._reports_to and not said.address:
             return ""
         found = await self._found(address)
-        if not found.mailbox:
+        if not found.mailbox and not found.addressee.startswith(LIST):
             return ""
-        if self._by_mailbox.full(str(found.mailbox), self._clock()):
+        counted = str(found.mailbox or found.addressee)
+        if self._by_mailbox.full(counted, self._clock()):
             raise Refused("450 4.2.1 this mailbox gets too many mails, try again later")
-        if await self._full(found):
+        if found.mailbox and await self._full(found.mailbox):
             raise Refused("452 4.2.2 the mailbox is full")
-        return str(found.mailbox)
+        return counted
 
     async def _found(self, address: str) -> Found:
         try:
@@ -125,12 +143,11 @@ class Desk:
             raise Refused("550 5.1.1 there is no such mailbox")
         return found
 
-    async def _full(self, found: Found) -> bool:
-        """Not known while the store is away: then it is taken, as a caller's message is."""
-        assert found.mailbox
+    async def _full(self, mailbox: UUID) -> bool:
+        """Not known while the store is away: then it is taken, and looked at once more when it is settled."""
         try:
             async with asyncio.timeout(WITHIN):
-                return await is_full(self._store, found.mailbox)
+                return await is_full(self._store, mailbox)
         except (StoreError, TimeoutError) as error:
             log.warning("mailbox size cannot be looked up", why=str(error) or "no answer")
             return False

@@ -12,7 +12,7 @@ from voicemail.intake.letter import Recipient, Trust
 
 @dataclass
 class Mail(Envelope):
-    """`sender` None before MAIL; `mailboxes` are those of the recipients that are no lists."""
+    """`sender` None before MAIL; `mailboxes` are what the recipients count as (Desk.receives)."""
 
     sender: Sender | None = None
     trust: Trust | None = None

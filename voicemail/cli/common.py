@@ -40,13 +40,14 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool) -> None:
         say(json.dumps(rows, indent=1, default=str))
     elif rows:
         head = list(rows[0])
-        cells = [head, *([_cell(row.get(key)) for key in head] for row in rows)]
+        cells = [head, *([cell(row.get(key)) for key in head] for row in rows)]
         widths = [max(len(line[column]) for line in cells) for column in range(len(head))]
         for line in cells:
             say("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def _cell(value: Any) -> str:
+def cell(value: Any) -> str:
+    """A value in a table."""
     if value is None:
         return "-"
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

@@ -5,7 +5,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -13,13 +13,15 @@ from sip.wav import is_sound
 from store.api import Store
 from store.model import Setting, setting_id
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, with_store
+from voicemail.cli.paged import rows_of, show_pages
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
 from voicemail.greetings import NAME
 from voicemail.policy.base import Policy
+from voicemail.policy.book import parsed
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.elsewhere import is_address
-from voicemail.policy.house import House, look
+from voicemail.policy.house import House, look, with_contacts
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
     Aging,
@@ -85,9 +87,13 @@ def _named(kind: type[Policy]) -> typer.Typer:
     """The commands of a policy of which there are several."""
     app = typer.Typer(no_args_is_help=True)
 
-    @app.command("list", help="Show all.")
-    def list_all(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
-        _list(kind, config, as_json)
+    if kind is Contact:
+        _add_long_list(app, kind)
+    else:
+
+        @app.command("list", help="Show all.")
+        def list_all(config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
+            _list(kind, config, as_json)
 
     @app.command("show", help="Show one, with every key.")
     def show_one(name: Name, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
@@ -150,16 +156,30 @@ def _add_record(app: typer.Typer, kind: type[Policy]) -> None:
             raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
 
         async def work(_: Config, store: Store) -> None:
-            _one(await look(store), kind, name)
+            _one(await _around(store, kind, name), kind, name)
             await store.users.set_greeting(setting_id(kind.KIND, name), audio, NAME)
 
         with_store(config, work)
         say(f"{_noun(kind)} {name!r}: recorded name {'set' if audio else 'taken away'}")
 
 
+def _add_long_list(app: typer.Typer, kind: type[Policy]) -> None:
+    after_ = Annotated[str, typer.Option(help="Begin behind this name.")]
+    most_ = Annotated[int, typer.Option(min=0, help="Show so many; 0: all.")]
+
+    @app.command("list", help="Show all, by name, as they are read.")
+    def list_all(
+        after: after_ = "", most: most_ = 0, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False
+    ) -> None:
+        async def work(_: Config, store: Store) -> None:
+            await show_pages(rows_of(store, kind, keys(kind), _written(kind, after), most), as_json)
+
+        with_store(config, work)
+
+
 def _list(kind: type[Policy], config: ConfigPath, as_json: bool) -> None:
     async def work(_: Config, store: Store) -> House:
-        return await look(store)
+        return await look(store, contacts=False)
 
     house = with_store(config, work)
     rows = [{"name": name, **shown(policy)} for name, policy in _in_order(house.all(kind))]
@@ -171,7 +191,9 @@ def _list(kind: type[Policy], config: ConfigPath, as_json: bool) -> None:
 
 def _show(kind: type[Policy], name: str, config: ConfigPath, as_json: bool) -> None:
     async def work(_: Config, store: Store) -> dict[str, str]:
-        return shown(_one(await look(store), kind, name))
+        found = await store.settings.get(kind.KIND, name)
+        policy = (found and parsed(kind, found)) or BUILT_IN.get(kind, {}).get(name)
+        return shown(policy or _none(kind, name))
 
     text = with_store(config, work)
     show([{"name": name, **text}] if as_json else [{"Key": key, "Value": text[key]} for key in text], as_json)
@@ -200,10 +222,12 @@ def _put(kind: type[Policy], name: str, made: Any, config: ConfigPath) -> None:
     _check_name(kind, name)
 
     async def work(_: Config, store: Store) -> tuple[str, list[str]]:
-        house = await look(store)
+        house = await _around(store, kind, name)
         if (kind.KIND, name) in house.damaged:  # what it says must not be lost unseen
             raise VoicemailError(f"{_noun(kind)} {name!r} is damaged in the store: remove it first")
         present, policy = house.all(kind).get(name), made(house)
+        if number := getattr(policy, "extension", ""):
+            house = with_contacts(house, await store.settings.numbered(Contact.KIND, number))
         if wrong := mistakes(house, name, policy):
             raise VoicemailError(f"{_noun(kind)} {name!r}: {wrong[0]}")
         if policy == present:
@@ -215,6 +239,14 @@ def _put(kind: type[Policy], name: str, made: Any, config: ConfigPath) -> None:
     for note in notes:
         say(f"note: {note}")
     say(f"{_noun(kind)} {name!r}: {done}")
+
+
+async def _around(store: Store, kind: type[Policy], name: str) -> House:
+    """What this policy may have to do with. All contacts matter to locations only: to others that one, and
+    those with their number."""
+    house = await look(store, contacts=kind is Location)
+    own = await store.settings.get(Contact.KIND, name) if kind is Contact else None
+    return with_contacts(house, [own]) if own else house
 
 
 def _written(kind: type[Policy], name: str) -> str:
@@ -232,7 +264,7 @@ def _check_name(kind: type[Policy], name: str) -> None:
 
 def _remove(kind: type[Policy], name: str, config: ConfigPath) -> None:
     async def work(_: Config, store: Store) -> str:
-        house = await look(store)
+        house = await _around(store, kind, name)
         supplied, damaged = name in BUILT_IN.get(kind, {}), (kind.KIND, name) in house.damaged
         if not damaged:
             _one(house, kind, name)
@@ -254,8 +286,10 @@ def _some(users: Sequence[str]) -> str:
 
 
 def _one(house: House, kind: type[Any], name: str) -> Any:
-    if policy := house.all(kind).get(name):
-        return policy
+    return house.all(kind).get(name) or _none(kind, name)
+
+
+def _none(kind: type[Policy], name: str) -> NoReturn:
     raise VoicemailError(f"there is no {_noun(kind)} named {name!r}")
 
 

@@ -1,29 +1,24 @@
 """Addressees on other systems: contacts by number and name, and mailboxes there that nobody knows yet."""
 
-import asyncio
-from collections.abc import Mapping
-
 from sip.call import Sound
 from store.model import Message, User, setting_id
 from voicemail.conversation.addressee import NAME, Addressee, class_of
 from voicemail.conversation.desk import Desk, reach
-from voicemail.names import begins
 from voicemail.policy.base import Policy
-from voicemail.policy.elsewhere import (
-    answerable,
-    contact_with,
-    dialled,
-    location_of,
-    mailbox_of,
-    number_of,
-)
+from voicemail.policy.book import parsed
+from voicemail.policy.elsewhere import answerable, dialled, location_of, mailbox_of, number_of
 from voicemail.policy.locations import Contact, Location
+
+MOST_FOUND = 100
+"""Contacts that are read for one search."""
 
 
 async def elsewhere_by_number(desk: Desk, user: User, number: str) -> Addressee | tuple[Sound, ...]:
     """A contact with this number, else the mailbox behind a location's dial id. Else what to say."""
-    contacts, locations = await desk.policies.contacts(), await desk.policies.all(Location)
-    address = contact_with(number, contacts) or dialled(number, locations)
+    with_it = await reach(desk.store.settings.numbered(Contact.KIND, number)) if number else ()
+    locations = await desk.policies.all(Location)
+    known = (each.name for each in with_it if parsed(Contact, each))
+    address = next(known, None) or dialled(number, locations)
     if not address or not location_of(address, locations):
         return ("nobody_has_this_extension",)
     if not await may_send_elsewhere(desk, user):
@@ -32,17 +27,15 @@ async def elsewhere_by_number(desk: Desk, user: User, number: str) -> Addressee 
 
 
 async def contacts_named(desk: Desk, user: User, keys: str) -> list[str]:
-    """Addresses of the contacts whose names begin so, if the user may send to them; by name."""
-    if not await may_send_elsewhere(desk, user):
+    """Addresses of the contacts whose names begin so, if the user may send to them; by name, and no more than
+    show that they are too many to be offered."""
+    if not keys or not await may_send_elsewhere(desk, user):
         return []
-    contacts, locations = await desk.policies.contacts(), await desk.policies.all(Location)
-    return await asyncio.to_thread(_named, keys, contacts, locations)
-
-
-def _named(keys: str, contacts: Mapping[str, Contact], locations: Mapping[str, Location]) -> list[str]:
-    found = [(each.display_name, address) for address, each in contacts.items() if each.listed]
-    fitting = [each for each in found if begins(each[0], keys) and location_of(each[1], locations)]
-    return [address for _, address in sorted(fitting)]
+    found = await reach(desk.store.settings.spelled(Contact.KIND, keys, MOST_FOUND))
+    locations = await desk.policies.all(Location)
+    fitting = [(each, read) for each in found if (read := parsed(Contact, each)) and read.listed]
+    named = sorted((read.display_name, each.name) for each, read in fitting)
+    return [address for _, address in named if location_of(address, locations)]
 
 
 async def may_send_elsewhere(desk: Desk, user: User) -> bool:

@@ -30,7 +30,7 @@ async def learn(store: Store, mail: VoiceMail) -> None:
     kept = await store.settings.get(Contact.KIND, address)
     known = parsed(Contact, kept) if kept else None
     wanted = changed(name, location, known, mail.sender.name)
-    if wanted is None or (known is None and len(await store.settings.all(Contact.KIND)) >= MOST):
+    if wanted is None or (known is None and await store.settings.count(Contact.KIND) >= MOST):
         return
     if wanted != known:
         await store.settings.put(Setting(Contact.KIND, address, wanted.model_dump_json()))

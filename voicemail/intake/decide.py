@@ -9,6 +9,7 @@ from email.utils import parseaddr
 from hashlib import sha256
 from uuid import UUID, uuid5
 
+from store.blob import Blob
 from store.model import SYSTEM, NewWork, User, Work
 from voicemail.intake.letter import MAIL, Letter, Recipient, Trust
 from voicemail.policy.elsewhere import domain_of, mailbox_of
@@ -19,16 +20,27 @@ FAILED, DELIVERED = "dsn", "dsn-delivered"
 """Kinds of reports in the outbox."""
 HEADERS = 8192
 """Bytes of the original's header that a report carries at most."""
+BLANK = b"\r\n\r\n"
+PORTION = 2**20
+"""Bytes of a mail that are in memory at once."""
 OLDEST = timedelta(days=400)
 """A mail that says it was sent before then has a wrong clock behind it."""
 OURS = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?:\.[^@]*)?@(.+)", re.IGNORECASE)
 
 
-def mail_id(letter: Letter, raw: bytes, message_id: str, sender: str) -> UUID:
+def mail_id(letter: Letter, raw: Blob, message_id: str, sender: str) -> UUID:
     """The same for the same mail however often it comes: of its Message-ID and its sender. One without a
     Message-ID is known by what it says, without the line that we put in front of it."""
-    about = message_id or sha256(raw.partition(b"\r\n")[2]).hexdigest()
+    about = message_id or _digest(raw)
     return uuid5(MAIL, f"{about}\n{(sender or letter.sender).lower()}")
+
+
+def _digest(raw: Blob) -> str:
+    """Of all but the first line."""
+    whole = sha256(raw[:PORTION].partition(b"\r\n")[2])
+    for at in range(PORTION, len(raw), PORTION):
+        whole.update(raw[at : at + PORTION])
+    return whole.hexdigest()
 
 
 def number_of(address: str) -> str:
@@ -53,16 +65,20 @@ class Claim:
 
 
 def claim(letter: Letter, mail: VoiceMail, domains: Sequence[str]) -> Claim:
-    """Who signed in as a person (by extension or mail address) is believed to be himself and nobody else. A
-    network of [smtp], and a host that signed in, are believed to have looked at their senders; another
-    voice-mail system is not, whatever it says."""
-    if letter.trust is Trust.LOCATION:
+    """Who wrote a mail, as far as its sender is believed."""
+    return claimed(letter.trust, letter.user, mail.sender.address, domains)
+
+
+def claimed(trust: Trust, user: str, address: str, domains: Sequence[str]) -> Claim:
+    """Who signed in as a person (`user`, by extension or mail address) is believed to be himself and nobody
+    else. A network of [smtp], and a host that signed in, are believed to have looked at their senders;
+    another voice-mail system is not, whatever it says."""
+    if trust is Trust.LOCATION:
         return Claim()
-    if "@" in letter.user:
-        return Claim(mail=letter.user)
-    if letter.user.isdecimal():
-        return Claim(extension=letter.user)
-    address = mail.sender.address
+    if "@" in user:
+        return Claim(mail=user)
+    if user.isdecimal():
+        return Claim(extension=user)
     if domain_of(address) in domains:
         return Claim(extension=number_of(address), mail=address)
     return Claim(mail=address)
@@ -86,28 +102,28 @@ def sender_address(letter: Letter, mail: VoiceMail) -> str:
     return mail.reply_to or mail.sender.address
 
 
-def header_block(raw: bytes) -> str:
+def header_block(raw: Blob) -> str:
     """Header of the original as text, cut at a line: for a report."""
-    block = raw.split(b"\r\n\r\n", 1)[0][: HEADERS + 1]
+    block = raw[: HEADERS + 1 + len(BLANK)].split(BLANK, 1)[0][: HEADERS + 1]
     if len(block) > HEADERS:
         block = block[: block.rfind(b"\r\n", 0, HEADERS)]
     return block.decode("utf-8", "replace").replace("\0", "")
 
 
-def header_values(raw: bytes, name: str) -> list[str]:
+def header_values(raw: Blob, name: str) -> list[str]:
     """Values of a header's lines, unfolded; as they stand."""
-    block = raw.split(b"\r\n\r\n", 1)[0][: 4 * HEADERS].decode("latin-1")
+    block = raw[: 4 * HEADERS + len(BLANK)].split(BLANK, 1)[0].decode("latin-1")
     lines = re.sub(r"\r\n[ \t]+", " ", block).split("\r\n")
     wanted = name.lower() + ":"
     return [line[len(wanted) :].strip() for line in lines if line.lower().startswith(wanted)]
 
 
-def by_machine(raw: bytes) -> bool:
+def by_machine(raw: Blob) -> bool:
     """Whether the mail says that no person sent it (RFC 3834 section 5)."""
     return any(value.lower().split(";")[0].strip() != "no" for value in header_values(raw, "Auto-Submitted"))
 
 
-def may_be_told(letter: Letter, raw: bytes) -> bool:
+def may_be_told(letter: Letter, raw: Blob) -> bool:
     """Whether the sender may get a report at all: never the null sender, a machine, a mailing list, or
     whoever sends reports (RFC 3834 section 2, RFC 3461 section 6.2)."""
     if not letter.sender or "@" not in letter.sender or by_machine(raw):
@@ -138,7 +154,7 @@ def plain(xtext: str) -> str:
 def report(
     letter: Letter,
     key: UUID,
-    raw: bytes,
+    raw: Blob,
     message_id: str,
     recipients: Sequence[Recipient],
     status: str,
@@ -165,7 +181,7 @@ def report(
     return NewWork(uuid5(key, about), Work.REPORT, SYSTEM, original, json.dumps(payload))
 
 
-def receipt_address(letter: Letter, raw: bytes) -> str:
+def receipt_address(letter: Letter, raw: Blob) -> str:
     """Who wants to know what becomes of a mail (RFC 8098 section 2.1): only on the sender's own system, since
     anybody's address could have been given. "" for nobody."""
     asked = header_values(raw, "Disposition-Notification-To")
@@ -173,7 +189,7 @@ def receipt_address(letter: Letter, raw: bytes) -> str:
     return address if address and domain_of(address) == domain_of(letter.sender) else ""
 
 
-def undecodable(letter: Letter, key: UUID, raw: bytes, message_id: str, to: str, why: str) -> NewWork:
+def undecodable(letter: Letter, key: UUID, raw: Blob, message_id: str, to: str, why: str) -> NewWork:
     """Work of telling a sender who wants a receipt, but no report of failures, that his mail could not be
     read."""
     payload = {

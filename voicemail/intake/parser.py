@@ -16,11 +16,13 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any
 
 from voicemail.intake.wire import Outcome, packed
 from voicemail.vpim.model import Unreadable
+from voicemail.vpim.transfer import Source
 
 MEGABYTE = 2**20
 
@@ -43,7 +45,7 @@ class Bounds:
     """Bytes of the mail."""
 
 
-Read = Callable[[bytes, Bounds], Outcome]
+Read = Callable[[Source, Bounds], Outcome]
 """Gives what a mail is; raises Unreadable."""
 
 
@@ -81,7 +83,8 @@ def _in_child(read: Read, mail: Path, out: Path, bounds: Bounds) -> None:
     code = 1
     try:
         limit(bounds)
-        out.write_bytes(packed(_outcome(read, mail, bounds)))
+        with open(out, "wb") as file:
+            file.writelines(packed(_outcome(read, mail, bounds)))
         code = 0
     except MemoryError:
         code = 2
@@ -91,13 +94,20 @@ def _in_child(read: Read, mail: Path, out: Path, bounds: Bounds) -> None:
 
 def _outcome(read: Read, mail: Path, bounds: Bounds) -> Outcome:
     try:
-        return read(mail.read_bytes(), bounds)
+        return read(mapped(mail), bounds)
     except Unreadable as error:
         return error
     except (MemoryError, RecursionError):
         return Unreadable("reading it takes more memory than a mail may", "5.3.4")
     except Exception as error:  # the outermost of this process: the mail is kept, and told what is wrong
         return Unreadable(f"it cannot be read: {type(error).__name__}: {error}"[:300])
+
+
+def mapped(mail: Path) -> Source:
+    """A file as it stands on the disk: what is read of it needs no memory of its own."""
+    with open(mail, "rb") as file:
+        empty = not file.read(1)
+        return b"" if empty else mmap(file.fileno(), 0, access=ACCESS_READ)
 
 
 def limit(bounds: Bounds) -> None:

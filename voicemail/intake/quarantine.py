@@ -8,6 +8,7 @@ from uuid import UUID, uuid5
 import structlog
 
 from store.api import Store
+from store.blob import Behind, Blob
 from store.model import QUARANTINE, Envelope, MessageKind, NewMessage, Remote
 from voicemail.intake.letter import Letter, read, written
 
@@ -18,9 +19,9 @@ MOST_SHOWN = 20
 """Recipients that the list shows."""
 
 
-def wrapped(letter: Letter, raw: bytes) -> bytes:
+def wrapped(letter: Letter, raw: Blob) -> Blob:
     """To be kept; `unwrapped` gives both back."""
-    return LINE + written(letter).encode() + b"\r\n" + raw
+    return Behind(LINE + written(letter).encode() + b"\r\n", raw)
 
 
 def unwrapped(kept: bytes) -> tuple[Letter | None, bytes]:
@@ -35,7 +36,7 @@ def unwrapped(kept: bytes) -> tuple[Letter | None, bytes]:
 
 
 async def deposit(
-    store: Store, letter: Letter, key: UUID, raw: bytes, message_id: str, why: str, wait: float
+    store: Store, letter: Letter, key: UUID, raw: Blob, message_id: str, why: str, wait: float
 ) -> None:
     """Keep the original. Repeating it adds nothing. Raises store errors."""
     envelope = Envelope(

@@ -4,6 +4,7 @@ from voicemail.intake.parser import Bounds
 from voicemail.intake.wire import Outcome
 from voicemail.vpim import read as vpim
 from voicemail.vpim.mime import Limits
+from voicemail.vpim.transfer import Source
 
 
 def prepare() -> None:
@@ -12,6 +13,6 @@ def prepare() -> None:
     import numpy  # noqa: F401
 
 
-def read(raw: bytes, bounds: Bounds) -> Outcome:
+def read(raw: Source, bounds: Bounds) -> Outcome:
     """Raises Unreadable."""
     return vpim.read(raw, Limits(size=bounds.size, seconds=bounds.longest))

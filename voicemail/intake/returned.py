@@ -5,6 +5,7 @@ It lies in OUTGOING until the report is sent. Not in the report's row: that is r
 from uuid import UUID, uuid5
 
 from store.api import Store
+from store.blob import Blob
 from store.model import OUTGOING, Envelope, MessageKind, NewMessage
 from voicemail.intake.letter import Letter
 
@@ -15,7 +16,7 @@ RATE = 8000
 """Bytes that count as a second of speech where space is counted."""
 
 
-async def keep(store: Store, letter: Letter, key: UUID, raw: bytes, wait: float) -> UUID | None:
+async def keep(store: Store, letter: Letter, key: UUID, raw: Blob, wait: float) -> UUID | None:
     """Where it lies; None where the header is enough. Repeating it adds nothing. Raises store errors."""
     if letter.ret != FULL or len(raw) > MOST:
         return None

@@ -15,48 +15,47 @@ from uuid import UUID
 
 import structlog
 
-from sip import wav
 from sip.errors import BadSound
 from store.api import Store
+from store.blob import Blob
 from store.errors import StoreError, Unavailable
-from store.model import Envelope, NewMessage, Part, Remote, User
+from store.model import NewMessage, User, copy_id
 from voicemail import departures, postroom
-from voicemail.intake import contacts, quarantine, reports, returned
+from voicemail.intake import contacts, limits, quarantine, reports, returned
 from voicemail.intake.addresses import Addresses, Away
 from voicemail.intake.decide import (
     claim,
     header_values,
     mail_id,
     may_be_told,
-    moment,
-    number_of,
     our_mail,
     receipt_address,
     report,
-    sender_address,
     to_be_told,
     undecodable,
 )
 from voicemail.intake.letter import Letter, Recipient
-from voicemail.intake.quota import class_of
+from voicemail.intake.limits import FULL, TOO_LONG
+from voicemail.intake.message import joined, message_of
 from voicemail.intake.wire import Outcome
-from voicemail.policy.elsewhere import domain_of, location_of, mailbox_of
+from voicemail.policy.book import class_of
+from voicemail.policy.elsewhere import location_of, mailbox_of
 from voicemail.recipients import LIST, UNDELIVERABLE, Plan
 from voicemail.vpim.model import Report, Unreadable, VoiceMail
 
 log = structlog.get_logger()
 
-MOST_RECIPIENTS = 50
-"""That are noted for an answer to all."""
-MOST_PARTS = 50
+MOST_NAMED = 5
+"""Addresses that the reason of a quarantined mail names."""
 GONE, NOT_ALLOWED, TAKEN = "5.1.1", "5.7.1", "2.1.5"
 """Enhanced status codes (RFC 3463)."""
 WHY = {
     GONE: "There is no such mailbox any more.",
     NOT_ALLOWED: "You may not send to lists.",
+    FULL: "The mailbox, or that of a member of the list, is full.",
+    TOO_LONG: "The recording is longer than the mailbox, or that of a member of the list, takes.",
     TAKEN: "It is in the mailbox.",
 }
-MOST_NAME = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +81,17 @@ class Settled:
         return self.text
 
 
+@dataclass(frozen=True, slots=True)
+class Going:
+    """What was decided of a voice message, before anything is done."""
+
+    mailboxes: tuple[UUID, ...]
+    elsewhere: tuple[str, ...]
+    """Addresses on other systems."""
+    lost: Mapping[str, str]
+    """Status codes of the addresses that do not get it."""
+
+
 class Settling:
     """`now` gives the time with time zone."""
 
@@ -90,7 +100,7 @@ class Settling:
     ) -> None:
         self._store, self._addresses, self._settings, self._now = store, addresses, settings, now
 
-    async def take(self, letter: Letter, raw: bytes, outcome: Outcome) -> Settled:
+    async def take(self, letter: Letter, raw: Blob, outcome: Outcome) -> Settled:
         """Settle one mail; says what became of it. Raises store errors."""
         if isinstance(outcome, Unreadable):
             return await self._unreadable(letter, raw, outcome)
@@ -104,7 +114,7 @@ class Settling:
 
     # ---- what is no voice message
 
-    async def _unreadable(self, letter: Letter, raw: bytes, wrong: Unreadable) -> Settled:
+    async def _unreadable(self, letter: Letter, raw: Blob, wrong: Unreadable) -> Settled:
         message_id = _message_id(raw)
         key = mail_id(letter, raw, message_id, letter.sender)
         await self._keep(letter, key, raw, message_id, f"{wrong.code} {wrong}")
@@ -118,7 +128,7 @@ class Settling:
             return await self._undecodable(letter, raw, wrong, key)
         return Settled("quarantined", True)
 
-    async def _undecodable(self, letter: Letter, raw: bytes, wrong: Unreadable, key: UUID) -> Settled:
+    async def _undecodable(self, letter: Letter, raw: Blob, wrong: Unreadable, key: UUID) -> Settled:
         """Reports of failures were declined; a receipt may have been asked for (RFC 8098)."""
         to = receipt_address(letter, raw)
         location = location_of(to, await departures.locations(self._store)) if to else None
@@ -127,18 +137,18 @@ class Settling:
         await self._store.outbox.add([undecodable(letter, key, raw, _message_id(raw), to, str(wrong))])
         return Settled(f"quarantined, {to} gets a receipt that says so", True)
 
-    async def _returned(self, letter: Letter, key: UUID, raw: bytes) -> UUID | None:
+    async def _returned(self, letter: Letter, key: UUID, raw: Blob) -> UUID | None:
         return await returned.keep(self._store, letter, key, raw, self._settings.wait_for_peer)
 
-    def _tells(self, letter: Letter, raw: bytes) -> bool:
+    def _tells(self, letter: Letter, raw: Blob) -> bool:
         return not self._settings.released and may_be_told(letter, raw)
 
-    async def _keep(self, letter: Letter, key: UUID, raw: bytes, message_id: str, why: str) -> None:
+    async def _keep(self, letter: Letter, key: UUID, raw: Blob, message_id: str, why: str) -> None:
         if self._settings.released:
             return
         await quarantine.deposit(self._store, letter, key, raw, message_id, why, self._settings.wait_for_peer)
 
-    async def _report(self, letter: Letter, raw: bytes, told: Report) -> Settled:
+    async def _report(self, letter: Letter, raw: Blob, told: Report) -> Settled:
         author = await self._author(letter)
         done = []
         for each in (replace(told, more=()), *told.more):
@@ -170,32 +180,87 @@ class Settling:
 
     # ---- a voice message
 
-    async def _voice(self, letter: Letter, raw: bytes, mail: VoiceMail) -> Settled:
+    async def _voice(self, letter: Letter, raw: Blob, mail: VoiceMail) -> Settled:
+        """Whether its sender may send it, whom it goes to, and then: there, and word to its sender."""
         try:
             audio, seconds = await asyncio.to_thread(joined, mail)
         except BadSound as error:
             return await self._unreadable(letter, raw, Unreadable(f"its sound: {error}", "5.6.1"))
         sender = await self._addresses.user(claim(letter, mail, self._settings.domains))
         key = mail_id(letter, raw, mail.message_id, mail.sender.address)
+        book, domains = self._addresses.book, self._settings.domains
+        message = message_of(letter, key, mail, seconds, sender, book, domains)
+        going = await self._going(letter, mail, message, sender)
+        if (why := await self._may_not_send(sender, mail)) and not await self._is_there(message, going):
+            return await self._unreadable(letter, raw, why)
+        sent = await self._sent(message, going, audio)
+        told = await self._told(letter, key, raw, mail, going.lost)
+        kept = await self._held_back(letter, key, raw, mail, going)
+        if not (sent or told or kept):
+            return await self._undeliverable(letter, key, raw, mail, message, audio)
+        await self._learn(mail)
+        return Settled(", ".join(filter(None, (sent, told, kept))), quarantined=bool(kept and not sent))
+
+    async def _may_not_send(self, sender: User | None, mail: VoiceMail) -> Unreadable | None:
+        if not sender or self._settings.released:
+            return None
+        return await limits.barred(self._store, sender.id, mail)
+
+    async def _is_there(self, message: NewMessage, going: Going) -> bool:
+        """Whether an earlier try, before a crash, has sent it already."""
+        copies = [await self._store.messages.get(copy_id(message.id, box)) for box in going.mailboxes]
+        return any(copies)
+
+    async def _going(
+        self, letter: Letter, mail: VoiceMail, message: NewMessage, sender: User | None
+    ) -> Going:
+        """Where the message goes, and to which addresses it does not."""
         wanted = await self._addressees(letter)
         barred = await self._barred(wanted, sender)
-        plan = await postroom.planned(
-            self._store, [name for each, name in wanted.items() if name and each not in barred]
-        )
-        message = self._message(letter, key, mail, sender, seconds)
-        wait = self._settings.wait_for_peer
-        if plan.mailboxes:
-            await self._store.messages.send(message, plan.mailboxes, audio, wait=wait)
+        named = {each: name for each, name in wanted.items() if name and each not in barred}
+        plan = await postroom.planned(self._store, tuple(named.values()))
+        full = await self._refusing(message, plan, mail, outside=sender is None)
         away = await departures.sorted_out(self._store, message, plan.remote, None)
-        if away.going:
-            await departures.depart(self._store, message, away.going, audio, wait)
         lost = {**gone(letter.recipients, wanted, plan), **dict.fromkeys(barred, NOT_ALLOWED)}
-        told = await self._told(letter, key, raw, mail, lost)
-        if plan.mailboxes or away.going or told:
-            await self._learn(mail)
-            far = f"{len(away.going)} elsewhere" if away.going else ""
-            return Settled(", ".join(filter(None, (f"{len(plan.mailboxes)} mailboxes", far, told))))
-        return await self._undeliverable(letter, key, raw, mail, message, audio)
+        if full:
+            lost |= await self._whose(full, named)
+        return Going(tuple(box for box in plan.mailboxes if box not in full), tuple(away.going), lost)
+
+    async def _refusing(
+        self, message: NewMessage, plan: Plan, mail: VoiceMail, outside: bool
+    ) -> Mapping[UUID, str]:
+        if self._settings.released:
+            return {}
+        return await limits.refusing(self._store, message.id, plan.mailboxes, mail, outside)
+
+    async def _whose(self, refusing: Mapping[UUID, str], named: Mapping[str, str]) -> dict[str, str]:
+        """Addresses that lead to one of these mailboxes, with its code: a list, when it is a member's."""
+        found: dict[str, str] = {}
+        for address, name in named.items():
+            boxes = (await postroom.planned(self._store, (name,))).mailboxes
+            status = next((refusing[box] for box in boxes if box in refusing), None)
+            found |= {address: status} if status else {}
+        return found
+
+    async def _sent(self, message: NewMessage, going: Going, audio: bytes) -> str:
+        """What was done, for the log; "" when it went nowhere."""
+        wait, done = self._settings.wait_for_peer, []
+        if going.mailboxes:
+            await self._store.messages.send(message, going.mailboxes, audio, wait=wait)
+            done.append(f"{len(going.mailboxes)} mailboxes")
+        if going.elsewhere:
+            await departures.depart(self._store, message, going.elsewhere, audio, wait)
+            done.append(f"{len(going.elsewhere)} elsewhere")
+        return ", ".join(done)
+
+    async def _held_back(self, letter: Letter, key: UUID, raw: Blob, mail: VoiceMail, going: Going) -> str:
+        """Keep the mail that some mailbox did not take, so that an operator can still let it in."""
+        held = [(each, status) for each, status in going.lost.items() if status in (FULL, TOO_LONG)]
+        if not held:
+            return ""
+        why = f"{held[0][1]} {WHY[held[0][1]]} ({', '.join(each for each, _ in held[:MOST_NAMED])})"
+        await self._keep(letter, key, raw, mail.message_id, why)
+        return f"quarantined for {len(held)}"
 
     async def _addressees(self, letter: Letter) -> dict[str, str]:
         """What each recipient's address names now; "" when nobody's."""
@@ -216,7 +281,7 @@ class Settling:
         return lists
 
     async def _told(
-        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, lost: Mapping[str, str]
+        self, letter: Letter, key: UUID, raw: Blob, mail: VoiceMail, lost: Mapping[str, str]
     ) -> str:
         """Tell the sender who has not got it (status by address), and who has if he wants to know."""
         if not self._tells(letter, raw):
@@ -235,7 +300,7 @@ class Settling:
         return f"{letter.sender} is told of {failed} who do not get it" if failed else ""
 
     async def _undeliverable(
-        self, letter: Letter, key: UUID, raw: bytes, mail: VoiceMail, message: NewMessage, audio: bytes
+        self, letter: Letter, key: UUID, raw: Blob, mail: VoiceMail, message: NewMessage, audio: bytes
     ) -> Settled:
         boxes = (await postroom.planned(self._store, (UNDELIVERABLE,))).mailboxes
         if boxes:
@@ -243,59 +308,6 @@ class Settling:
             return Settled("sent to the undeliverable list")
         await self._keep(letter, key, raw, mail.message_id, "nobody is there to get it")
         return Settled("quarantined", True)
-
-    def _message(
-        self, letter: Letter, key: UUID, mail: VoiceMail, sender: User | None, seconds: float
-    ) -> NewMessage:
-        address = sender_address(letter, mail)
-        return NewMessage(
-            id=key,
-            mailbox_id=key,  # not used: it goes to many
-            caller=sender.extension if sender else number_of(address),
-            caller_name=sender.name if sender else mail.sender.name[:MOST_NAME],
-            recorded=moment(mail.sent, letter.received),
-            seconds=seconds,
-            urgent=mail.urgent,
-            envelope=Envelope(
-                sender=sender.id if sender else None,
-                recipients=self._recipients(letter, mail),
-                private=mail.private,
-                receipt=bool(sender and mail.receipt_to),
-                parts=self._parts(mail, sender),
-                remote=None if sender else remote(mail, address),
-            ),
-        )
-
-    def _recipients(self, letter: Letter, mail: VoiceMail) -> tuple[str, ...]:
-        """As the header names them, for an answer to all: ours by number, those of locations by address. The
-        header of a hostile mail could name the whole world, which nobody here must be made to answer."""
-        known = {place.domain.lower() for place in self._addresses.book.locations}
-        named: dict[str, None] = {}
-        for each in (person.address for person in (*mail.to, *mail.cc)):
-            if domain_of(each) in self._settings.domains:
-                named[self._as_addressed(mailbox_of(each))] = None
-            elif domain_of(each) in known:
-                named[each] = None
-        return tuple(each for each in named if each)[:MOST_RECIPIENTS]
-
-    def _as_addressed(self, local: str) -> str:
-        if listed := self._addresses.book.lists.get(local.lower()):
-            return f"list:{listed}"
-        return number_of(f"{local}@")
-
-    def _parts(self, mail: VoiceMail, sender: User | None) -> tuple[Part, ...]:
-        """Who spoke which stretch, where somebody else did."""
-        if not any(each.sender for each in mail.speech):
-            return ()
-        return tuple(
-            Part(
-                each.seconds,
-                sender.id if sender and not each.sender else None,
-                number_of((each.sender or mail.sender).address),
-                each.sent or mail.sent,
-            )
-            for each in mail.speech[:MOST_PARTS]
-        )
 
     async def _learn(self, mail: VoiceMail) -> None:
         """The message is there: want of a contact must not bring it back."""
@@ -305,27 +317,11 @@ class Settling:
             log.warning("contact not kept", address=mail.sender.address, why=str(error))
 
 
-def remote(mail: VoiceMail, address: str) -> Remote:
-    """Who sent it, elsewhere; nobody can answer a caller without a mailbox."""
-    if mail.unanswerable:
-        return Remote(address, mail.sender.name[:MOST_NAME], mail.message_id)
-    return Remote(address, mail.sender.name[:MOST_NAME], mail.message_id, mail.receipt_to)
-
-
 def gone(recipients: Sequence[Recipient], wanted: Mapping[str, str], plan: Plan) -> dict[str, str]:
     """Addresses whose mailbox or list has vanished since they were asked for."""
     lost: set[Any] = {"", *plan.gone}
     return {each.address: GONE for each in recipients if wanted.get(each.address, "") in lost}
 
 
-def joined(mail: VoiceMail) -> tuple[bytes, float]:
-    """All that was said as one WAV file in mu-law, and its seconds. Raises BadSound."""
-    sounds = [wav.parse(each.sound) for each in mail.speech]
-    if not sounds:
-        raise BadSound("there is none")
-    whole = wav.join(sounds)
-    return whole, wav.parse(whole).seconds
-
-
-def _message_id(raw: bytes) -> str:
+def _message_id(raw: Blob) -> str:
     return next(iter(header_values(raw, "Message-ID")), "").strip("<> ")[:250]

@@ -24,25 +24,25 @@ KNOWN = {
 VALUE, TIME, SOUND = "$", "$time", "$sound"
 
 
-def packed(outcome: Outcome) -> bytes:
-    """To be read by `unpacked`."""
+def packed(outcome: Outcome) -> list[bytes]:
+    """To be read by `unpacked`, when it is joined. It may be large, so it is not joined here."""
     sounds: list[bytes] = []
     if isinstance(outcome, Unreadable):
         said: Any = {"unreadable": str(outcome), "code": outcome.code}
     else:
         said = {"outcome": _said(outcome, sounds)}
     head = json.dumps(said | {"sounds": [len(each) for each in sounds]})
-    return b"".join((head.encode(), b"\n", *sounds))
+    return [head.encode(), b"\n", *sounds]
 
 
 def unpacked(data: bytes) -> Outcome:
     """Raises ValueError for anything that is no outcome."""
-    head, _, rest = data.partition(b"\n")
+    end = data.find(b"\n")
     try:
-        said = json.loads(head)
+        said = json.loads(data[: max(end, 0)])
         if "unreadable" in said:
             return Unreadable(str(said["unreadable"]), str(said["code"]))
-        sounds = _cut(rest, said["sounds"])
+        sounds = _cut(memoryview(data)[end + 1 :], said["sounds"])
         outcome = _read(said["outcome"], sounds)
         if not isinstance(outcome, (VoiceMail, Report)) or next(sounds, None) is not None:
             raise ValueError("not a parsed mail")
@@ -82,10 +82,10 @@ def _read(said: Any, sounds: Iterator[bytes]) -> Any:
     return kind(**{name: _read(each, sounds) for name, each in said.items() if name != VALUE})
 
 
-def _cut(rest: bytes, lengths: Sequence[int]) -> Iterator[bytes]:
+def _cut(rest: memoryview, lengths: Sequence[int]) -> Iterator[bytes]:
     if sum(lengths) != len(rest) or any(length < 0 for length in lengths):
         raise ValueError("not a parsed mail: its sounds are not as long as it says")
     at = 0
     for length in lengths:
-        yield rest[at : at + length]
+        yield bytes(rest[at : at + length])
         at += length

@@ -3,12 +3,14 @@ it waits for a store that is away, and takes up at the start what an earlier lif
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
 
 import structlog
 
+from store.blob import Blob, FileBlob
 from store.errors import StoreError
 from voicemail.delivery import pause_before
 from voicemail.errors import VoicemailError
@@ -20,6 +22,8 @@ from voicemail.intake.wire import Outcome
 log = structlog.get_logger()
 
 AT_ONCE = 2
+LARGE = 4_000_000
+"""Bytes of a mail, from which on one at a time is read and given to the store: memory stays that of one."""
 MOST_FAILURES = 8
 """Of our own making, over some two minutes, until a mail is set aside for an operator: it must not stop
 those behind it for ever."""
@@ -28,7 +32,7 @@ those behind it for ever."""
 class Settles(Protocol):
     """What is done with a mail that was read (settle.Settling)."""
 
-    async def take(self, letter: Letter, raw: bytes, outcome: Outcome) -> object:
+    async def take(self, letter: Letter, raw: Blob, outcome: Outcome) -> object:
         """Says what became of it. Raises store errors."""
 
 
@@ -46,6 +50,7 @@ class Intake:
         self._spool, self._reader, self._settles, self._sleep = spool, reader, settles, sleep
         self._queue: asyncio.Queue[Letter] = asyncio.Queue()
         self._workers: list[asyncio.Task[None]] = []
+        self._large = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         self._workers = [asyncio.create_task(self._work()) for _ in range(AT_ONCE)]
@@ -72,13 +77,14 @@ class Intake:
 
     async def _settle(self, letter: Letter) -> None:
         path = self._spool.path(letter.id)
-        outcome = await self._parsed(path)
-        raw = await asyncio.to_thread(path.read_bytes)
+        raw = await asyncio.to_thread(FileBlob, path)
+        outcome = await self._parsed(path, raw)
         attempt, failures = 0, 0
         while True:
             attempt += 1
             try:
-                done = await self._settles.take(letter, raw, outcome)
+                async with self._turn(raw):
+                    done = await self._settles.take(letter, raw, outcome)
                 break
             except (StoreError, VoicemailError) as error:
                 failures += not error.retry
@@ -94,12 +100,16 @@ class Intake:
             "mail settled", letter=str(letter.id), sender=letter.sender, to=letter.addresses, done=str(done)
         )
 
-    async def _parsed(self, path: Path) -> Outcome:
+    def _turn(self, raw: Blob) -> AbstractAsyncContextManager[object]:
+        return self._large if len(raw) > LARGE else nullcontext()
+
+    async def _parsed(self, path: Path, raw: Blob) -> Outcome:
         attempt = 0
         while True:
             attempt += 1
             try:
-                return await self._reader.parse(path)
+                async with self._turn(raw):
+                    return await self._reader.parse(path)
             except VoicemailError as error:
                 log.error("mail cannot be read now", file=path.name, attempt=attempt, why=str(error))
             await self._sleep(pause_before(attempt))

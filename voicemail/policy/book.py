@@ -19,21 +19,21 @@ from store.model import Setting
 from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.locations import Contact
-from voicemail.policy.model import UserOptions
+from voicemail.policy.model import ClassOfService, UserOptions
 
 log = structlog.get_logger()
 P = TypeVar("P", bound=Policy)
 
 WITHIN = 0.7
 """Seconds a call waits for the store."""
-CONTACTS_FRESH, CONTACTS_WITHIN = timedelta(seconds=15), 1.5
-"""How long contacts are used without looking again, and how many seconds a call waits for them."""
 FRESH = timedelta(seconds=2)
 """How long the system's policies are used without looking again."""
 JUST_NOW = timedelta(milliseconds=300)
 """How long a user's options are used without looking again: while somebody signs in, they are asked for
 half a dozen times."""
 OPTIONS = "options"
+MANY = 20
+"""Users from which on the options of all are read instead of each's."""
 
 
 class Policies:
@@ -46,8 +46,6 @@ class Policies:
         self._read: dict[tuple[str, str], tuple[Setting, Any]] = {}
         self._whole: dict[type[Policy], Mapping[str, Any]] = {}
         self._options: dict[UUID, UserOptions] = {}
-        self._contacts: Mapping[str, Contact] = {}
-        self._contacts_at: datetime | None = None
         self._looked: dict[UUID, datetime] = {}
         """When they were read or written last."""
         self._guessed: set[UUID] = set()
@@ -134,22 +132,6 @@ class Policies:
         await self._store.settings.remove(kind.KIND, name, owner)
         self._read_at = None
 
-    async def contacts(self) -> Mapping[str, Contact]:
-        """By address. There can be very many (functions.md section 9), so they are read apart from the rest,
-        when somebody asks for them, and kept for longer; those read last while the store is away."""
-        now = self._now()
-        if self._contacts_at and timedelta(0) <= now - self._contacts_at < CONTACTS_FRESH:
-            return self._contacts
-        try:
-            async with asyncio.timeout(CONTACTS_WITHIN):
-                found = await self._store.settings.all(Contact.KIND)
-        except (StoreError, TimeoutError) as error:
-            log.warning("contacts cannot be looked up", why=str(error) or "no answer")
-        else:
-            self._contacts = await asyncio.to_thread(_contacts, found)
-        self._contacts_at = now
-        return self._contacts
-
     async def _refresh(self) -> None:
         now = self._now()
         if self._read_at and timedelta(0) <= now - self._read_at < FRESH:
@@ -169,14 +151,32 @@ class Policies:
             self._read = {key: each for key, each in self._read.items() if key in system}
 
 
-def _contacts(found: Sequence[Setting]) -> Mapping[str, Contact]:
-    return {each.name: read for each in found if (read := parsed(Contact, each))}
-
-
 async def options_of(store: Store, user_id: UUID) -> UserOptions:
     """A user's options as they are now, for work that can wait; calls use `Policies`. Raises store errors."""
     found = await store.settings.get(UserOptions.KIND, OPTIONS, user_id)
     return (found and parsed(UserOptions, found)) or UserOptions()
+
+
+async def classes_of(store: Store, users: Sequence[UUID]) -> Mapping[UUID, ClassOfService]:
+    """The class of service of each user as it is now; what is supplied where there is none, or a damaged one.
+    For work that can wait. Raises store errors."""
+    classes: dict[str, ClassOfService] = dict(BUILT_IN[ClassOfService])
+    for setting in await store.settings.all(ClassOfService.KIND):
+        classes[setting.name] = parsed(ClassOfService, setting) or ClassOfService()
+    names = {user: options.cos for user, options in (await _options_of_all(store, users)).items()}
+    return {user: classes.get(names[user], ClassOfService()) for user in users}
+
+
+async def _options_of_all(store: Store, users: Sequence[UUID]) -> Mapping[UUID, UserOptions]:
+    if len(users) <= MANY:
+        return {user: await options_of(store, user) for user in users}
+    there = {each.owner: parsed(UserOptions, each) for each in await store.settings.owned(UserOptions.KIND)}
+    return {user: there.get(user) or UserOptions() for user in users}
+
+
+async def class_of(store: Store, user: UUID) -> ClassOfService:
+    """As `classes_of`."""
+    return (await classes_of(store, (user,)))[user]
 
 
 def parsed(kind: type[P], setting: Setting) -> P | None:

@@ -6,7 +6,7 @@ or blindly: the location's dial id, then the mailbox (functions.md section 6.2).
 import re
 from collections.abc import Mapping
 
-from voicemail.policy.locations import Contact, Location
+from voicemail.policy.locations import Location
 
 MAIL_PORT = 25
 LABEL = re.compile(r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
@@ -37,11 +37,6 @@ def location_of(address: str, locations: Mapping[str, Location]) -> Location | N
     domain = domain_of(address)
     named = (locations[name] for name in sorted(locations))
     return next((each for each in named if domain and each.domain.casefold() == domain), None)
-
-
-def contact_with(number: str, contacts: Mapping[str, Contact]) -> str | None:
-    """The address of the contact that has this number."""
-    return min((each for each, c in contacts.items() if number and c.extension == number), default=None)
 
 
 def dialled(number: str, locations: Mapping[str, Location]) -> str | None:

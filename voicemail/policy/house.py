@@ -1,18 +1,19 @@
 """All policies and users at once, for the command line. In a call, `book.Policies` is used."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from uuid import UUID
 
 from store.api import Store
-from store.model import User
+from store.model import Setting, User
 from voicemail.policy.base import Policy
 from voicemail.policy.book import OPTIONS, parsed
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.devices import Device
 from voicemail.policy.kinds import KINDS
+from voicemail.policy.locations import Contact
 from voicemail.policy.model import UserOptions
 
 P = TypeVar("P", bound=Policy)
@@ -50,17 +51,9 @@ class House:
         return next((each for each in self.users.values() if each.id == user_id), None) if user_id else None
 
 
-async def look(store: Store) -> House:
-    """All there is now. Raises Unavailable."""
-    policies: dict[str, dict[str, Policy]] = {}
-    damaged = set()
-    known = {kind.KIND: kind for kind in KINDS}
-    for setting in await store.settings.all():
-        if kind := known.get(setting.kind):
-            if policy := parsed(kind, setting):
-                policies.setdefault(setting.kind, {})[setting.name] = policy
-            else:
-                damaged.add((setting.kind, setting.name))
+async def look(store: Store, contacts: bool = True) -> House:
+    """All there is now, or all but contacts, of which there may be very many. Raises Unavailable."""
+    policies, damaged = _read(await store.settings.all(without="" if contacts else Contact.KIND))
     users = {user.extension: user for user in reversed(await store.users.all())}
     return House(
         policies,
@@ -70,6 +63,28 @@ async def look(store: Store) -> House:
         await _devices(store),
         frozenset(damaged),
     )
+
+
+def with_contacts(house: House, found: Sequence[Setting]) -> House:
+    """As if these had been looked at, too."""
+    policies, damaged = _read(found)
+    own = {**house.policies.get(Contact.KIND, {}), **policies.get(Contact.KIND, {})}
+    there = {**house.policies, Contact.KIND: own}
+    return replace(house, policies=there, damaged=house.damaged | damaged)
+
+
+def _read(found: Sequence[Setting]) -> tuple[dict[str, dict[str, Policy]], set[tuple[str, str]]]:
+    """Policies by kind and name; kind and name of those that are damaged."""
+    policies: dict[str, dict[str, Policy]] = {}
+    damaged = set()
+    known = {kind.KIND: kind for kind in KINDS}
+    for setting in found:
+        if kind := known.get(setting.kind):
+            if policy := parsed(kind, setting):
+                policies.setdefault(setting.kind, {})[setting.name] = policy
+            else:
+                damaged.add((setting.kind, setting.name))
+    return policies, damaged
 
 
 async def _alternates(store: Store) -> dict[str, UUID]:

@@ -3,6 +3,9 @@
 from enum import StrEnum
 from typing import ClassVar
 
+from pydantic import computed_field
+
+from voicemail.names import keys_of
 from voicemail.policy.base import Policy
 
 
@@ -58,3 +61,9 @@ class Contact(Policy):
     extension: str = ""
     """A number of our own by which users address it; "" for none."""
     listed: bool = True
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """How a name that may be found is spelled on a telephone's keys; the store looks for it by these."""
+        return keys_of(self.display_name)[:2] if self.listed else ()

@@ -1,7 +1,9 @@
 """How full a mailbox is."""
 
 from enum import StrEnum
+from uuid import UUID
 
+from store.api import Store
 from voicemail.policy.model import Quota
 
 
@@ -22,3 +24,10 @@ def state(quota: Quota, size: int) -> QuotaState:
         (quota.warn, QuotaState.WARN),
     )
     return next((reached for limit, reached in limits if limit and size >= limit), QuotaState.OK)
+
+
+async def state_of(store: Store, mailbox: UUID, quota: Quota) -> QuotaState:
+    """What holds for a mailbox now. Raises store errors."""
+    if not (quota.warn or quota.no_send or quota.no_receive):
+        return QuotaState.OK
+    return state(quota, await store.messages.size(mailbox))

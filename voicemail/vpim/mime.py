@@ -7,13 +7,13 @@ are counted while going, and the first that is too many ends it. What is merely 
 boundary, lines that are no headers, bare line feeds, wrong charsets) is read as far as it makes sense.
 """
 
-import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 from voicemail.vpim.model import Unreadable
+from voicemail.vpim.transfer import PLAIN, Source, content, find
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +40,6 @@ LONGEST_PARAMETERS = 4096
 TYPE = re.compile(r"\s*([A-Za-z0-9!#$&^_.+-]{1,100})/([A-Za-z0-9!#$&^_.+-]{1,100})")
 PARAMETER = re.compile(r';\s{0,20}([^\s=;"]{1,60})\s{0,20}=\s{0,20}("(?:[^"\\]|\\.)*"|[^;"]*)')
 ENDS = re.compile(rb"(--)?[ \t]{0,100}(\r?\n|\Z)")
-BASE64 = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-NOT_BASE64 = bytes(set(range(256)) - set(BASE64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +48,7 @@ class Part:
 
     headers: tuple[tuple[str, str], ...]
     """Names in lower case, unfolded values, in their order."""
-    source: bytes = field(repr=False)
+    source: Source = field(repr=False)
     start: int
     end: int
     media: str = "text/plain"
@@ -69,18 +67,15 @@ class Part:
     def filename(self) -> str:
         return self.parameter("content-disposition", "filename") or self.parameter("content-type", "name")
 
-    def content(self) -> bytes:
-        """The body without its transfer encoding. Raises Unreadable for one that we do not know."""
-        body = self.source[self.start : self.end]
-        match self.header("content-transfer-encoding").partition(";")[0].strip().lower():
-            case "base64":
-                return _base64(body)
-            case "quoted-printable":
-                return binascii.a2b_qp(body)
-            case "" | "7bit" | "8bit" | "binary":
-                return body
-            case other:
-                raise Unreadable(f"transfer encoding {other[:30]!r} is not supported", "5.6.1")
+    @property
+    def encoding(self) -> str:
+        """Of the body, in lower case."""
+        return self.header("content-transfer-encoding").partition(";")[0].strip().lower()
+
+    def content(self, most: int | None = None) -> bytes:
+        """The body without its transfer encoding, its first `most` bytes. Raises Unreadable for one that we
+        do not know."""
+        return content(self.source, self.start, self.end, self.encoding, most)
 
     def walk(self) -> "Iterator[Part]":
         yield self
@@ -88,14 +83,14 @@ class Part:
             yield from part.walk()
 
 
-def parsed(raw: bytes, limits: Limits) -> Part:
+def parsed(raw: Source, limits: Limits) -> Part:
     """Raises Unreadable: 5.3.4 too big, 5.6.0 too many parts, too deep, too much header."""
     if len(raw) > limits.size:
         raise Unreadable(f"larger than {limits.size} bytes", "5.3.4")
     return _Parser(limits).part(raw, 0, len(raw), 0, "text/plain")
 
 
-def head(raw: bytes, limits: Limits = Limits()) -> Part:
+def head(raw: Source, limits: Limits = Limits()) -> Part:
     """Only the header of a mail; its body may be anything. Raises Unreadable: 5.6.0 too much header."""
     return _Parser(limits).part(raw, 0, len(raw), 0, "text/plain", whole=False)
 
@@ -135,21 +130,16 @@ def _joined(pieces: list[tuple[int, str, bool]]) -> str:
         return octets.decode("utf-8", "replace")
 
 
-def _base64(body: bytes) -> bytes:
-    """Whatever of it is base64: line ends, blanks and padding anywhere, a last letter too many."""
-    letters = body.translate(None, NOT_BASE64)
-    letters = letters[: len(letters) - 1] if len(letters) % 4 == 1 else letters
-    return binascii.a2b_base64(letters + b"=" * (-len(letters) % 4))
-
-
 class _Parser:
     """Goes through one mail and counts."""
 
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
-        self.parts = self.headers = self.header_bytes = self.misses = 0
+        self.parts = self.headers = self.header_bytes = self.misses = self.unwrapped = 0
 
-    def part(self, source: bytes, start: int, end: int, depth: int, default: str, whole: bool = True) -> Part:
+    def part(
+        self, source: Source, start: int, end: int, depth: int, default: str, whole: bool = True
+    ) -> Part:
         self.parts += 1
         if depth > self.limits.depth or self.parts > self.limits.parts:
             raise Unreadable(f"more than {self.limits.depth} levels or {self.limits.parts} parts")
@@ -168,8 +158,19 @@ class _Parser:
             for start, end in self._between(part, boundary):
                 yield self.part(part.source, start, end, depth, default)
         elif part.media in ("message/rfc822", "message/global"):
-            content = part.content()
-            yield self.part(content, 0, len(content), depth, "text/plain")
+            source, start, end = self._unwrapped(part)
+            yield self.part(source, start, end, depth, "text/plain")
+
+    def _unwrapped(self, part: Part) -> tuple[Source, int, int]:
+        """Where the mail in a message/rfc822 is. One that is encoded is kept decoded as long as the whole
+        mail, so all of these together are bounded."""
+        if part.encoding in PLAIN:
+            return part.source, part.start, part.end
+        decoded = part.content(self.limits.size - self.unwrapped + 1)
+        self.unwrapped += len(decoded)
+        if self.unwrapped > self.limits.size:
+            raise Unreadable(f"mails within it are larger than {self.limits.size} bytes", "5.3.4")
+        return decoded, 0, len(decoded)
 
     def _between(self, part: Part, boundary: str) -> Iterator[tuple[int, int]]:
         """Where the parts of a multipart begin and end."""
@@ -189,7 +190,7 @@ class _Parser:
         """For each delimiter line: where the line end before it is, where the text after it begins, and
         whether it is the last."""
         source, at = part.source, part.start
-        while (at := source.find(mark, at, part.end)) >= 0:
+        while (at := find(source, mark, at, part.end)) >= 0:
             ends = ENDS.match(source, at + len(mark), part.end)
             if ends and (at == part.start or source[at - 1 : at] == b"\n"):
                 line = at - (2 if source[max(0, at - 2) : at] == b"\r\n" else 1)
@@ -201,7 +202,7 @@ class _Parser:
                 raise Unreadable("too many lines that look like a boundary")
             at += len(mark)
 
-    def _headers(self, source: bytes, start: int, end: int) -> tuple[tuple[tuple[str, str], ...], int]:
+    def _headers(self, source: Source, start: int, end: int) -> tuple[tuple[tuple[str, str], ...], int]:
         """The header fields, and where the body begins."""
         found: list[tuple[str, list[str]]] = []
         at = start
@@ -222,7 +223,7 @@ class _Parser:
                 raise Unreadable(f"more than {self.limits.headers} header fields")
         return tuple((name, " ".join(pieces).strip()) for name, pieces in found), at
 
-    def _line(self, source: bytes, at: int, end: int) -> tuple[str, int]:
+    def _line(self, source: Source, at: int, end: int) -> tuple[str, int]:
         """A line of the header without its end, and where the next one begins."""
         left = self.limits.header_bytes - self.header_bytes
         stop = source.find(b"\n", at, min(end, at + left + 1))

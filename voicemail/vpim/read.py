@@ -20,6 +20,7 @@ from voicemail.vpim.model import UNDATED, Card, Person, Report, Speech, Unreadab
 from voicemail.vpim.reading import report_of
 from voicemail.vpim.sound import BY_SUFFIX, SUFFIXES
 from voicemail.vpim.sound import decoded as sound_of
+from voicemail.vpim.transfer import Source
 
 LONGEST_ADDRESS = 320
 MESSAGES = ("message/rfc822", "message/global")
@@ -28,7 +29,7 @@ PASSED_OVER = ("text/", "message/", "multipart/", "application/pgp-signature", "
 """Beginnings of media types whose loss costs no sound, even in a voice message."""
 
 
-def read(raw: bytes, limits: Limits = Limits()) -> VoiceMail | Report:  # noqa: B008 (frozen)
+def read(raw: Source, limits: Limits = Limits()) -> VoiceMail | Report:  # noqa: B008 (frozen)
     """What a mail says. `sent` is UNDATED when it names no time.
 
     Raises Unreadable with the code of the report on it (RFC 3463): 5.6.0 no sound, a damaged one, a
@@ -122,7 +123,7 @@ class _Gathered:
             self._sound(part, media, forwarded)
         elif _is_card(part):
             if self.card is None and forwarded is None:
-                self.card = read_card(part.content()[:MOST_BYTES].decode("utf-8", "replace"))
+                self.card = read_card(part.content(MOST_BYTES).decode("utf-8", "replace"))
         elif strict and not part.media.startswith(PASSED_OVER):
             raise Unreadable(f"a part of type {part.media} is not supported", "5.6.1")
 

@@ -81,7 +81,7 @@ def _disposition(groups: list[Fields], about: str) -> Report:
 
 def _groups(part: Part) -> list[Fields]:
     """The groups of fields of a report; the first is about the message, each other about a recipient."""
-    body = part.content()[:MOST_BYTES]
+    body = part.content(MOST_BYTES)
     blocks = re.split(rb"\n[ \t]*\r?\n(?:[ \t]*\r?\n)*", body.lstrip())[: MOST_RECIPIENTS + 1]
     groups = [parsed(block + b"\n", FIELDS).headers for block in blocks if block.strip()]
     return [dict(reversed(group)) for group in groups] or [{}]
@@ -99,7 +99,7 @@ def _about(mail: Part) -> str:
         if part.parts and (found := message_id(part.parts[0].header("message-id").strip("<> "))):
             return found
         if part.media in ("text/rfc822-headers", "message/global-headers"):
-            headers = parsed(part.content()[:MOST_BYTES], FIELDS)
+            headers = parsed(part.content(MOST_BYTES), FIELDS)
             if found := message_id(headers.header("message-id").strip("<> ")):
                 return found
     return message_id(mail.header("in-reply-to").strip("<> "))

@@ -13,7 +13,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sip.errors import BadSound
 from sip.wav import PCM, RATE, ULAW, Sound, file_pcm16, file_ulaw, parse, samples_pcm16, samples_ulaw
@@ -35,27 +35,30 @@ RAW = {
     "audio/pcma": "alaw",
 }
 """Media types of sound without a header, and the format of it."""
-BEGINS = (
-    (0, b"RIFF", "wav"),
-    (0, b"OggS", "ogg"),
-    (0, b"#!AMR", "amr"),
-    (0, b"fLaC", "flac"),
-    (0, b".snd", "au"),
-    (0, b"\x1aE\xdf\xa3", "matroska"),
-    (4, b"ftyp", "mp4"),
+
+
+class Mark(NamedTuple):
+    """Bytes by which a format is told."""
+
+    form: str
+    """FFmpeg's name of it."""
+    begins: tuple[bytes, ...]
+    at: int = 0
+    sure: bool = True
+    """False: so short that a media type of sound without a header is believed instead."""
+
+
+MARKS = (
+    Mark("wav", (b"RIFF",)),
+    Mark("ogg", (b"OggS",)),
+    Mark("amr", (b"#!AMR",)),
+    Mark("flac", (b"fLaC",)),
+    Mark("au", (b".snd",)),
+    Mark("matroska", (b"\x1aE\xdf\xa3",)),
+    Mark("mp4", (b"ftyp",), at=4),
+    Mark("mp3", (b"ID3", b"\xff\xfb", b"\xff\xfa", b"\xff\xf3", b"\xff\xf2", b"\xff\xe3"), sure=False),
+    Mark("aac", (b"\xff\xf1", b"\xff\xf9"), sure=False),
 )
-"""Offset and bytes that tell a format for sure."""
-LOOSELY = (
-    (0, b"ID3", "mp3"),
-    (0, b"\xff\xf1", "aac"),
-    (0, b"\xff\xf9", "aac"),
-    (0, b"\xff\xfb", "mp3"),
-    (0, b"\xff\xfa", "mp3"),
-    (0, b"\xff\xf3", "mp3"),
-    (0, b"\xff\xf2", "mp3"),
-    (0, b"\xff\xe3", "mp3"),
-)
-"""The same, too short to be trusted where the media type says something else."""
 RATED = {"g726le": {"code_size": "4", "sample_rate": "8000"}, "mulaw": {"sample_rate": "8000"}}
 RATED["alaw"] = RATED["mulaw"]
 BYTES_A_SECOND = {"g726le": RATE // 2, "mulaw": RATE, "alaw": RATE}
@@ -64,6 +67,8 @@ SUFFIXES = (
     ".flac", ".webm", ".weba", ".mka",
 )  # fmt: skip
 """File names of sound."""
+FIRST = 64 * 1024
+"""Bytes of a WAV file in which its format is found: the whole is not copied for that."""
 BY_SUFFIX = {".726": "audio/32kadpcm", ".ulaw": "audio/basic"}
 
 
@@ -122,7 +127,9 @@ def decoded(data: bytes, media: str, longest: float = LONGEST) -> bytes:
         _bounded(len(data) / BYTES_A_SECOND[form], longest)
     samples = _known(data, form, longest)
     if samples is None:
-        samples = b"".join(_blocks(data, form, longest))
+        out = io.BytesIO()
+        out.writelines(_blocks(data, form, longest))
+        samples = out.getvalue()
     if not samples:
         raise Unreadable(f"no sound in a part of type {media}")
     return file_ulaw(samples)
@@ -130,22 +137,23 @@ def decoded(data: bytes, media: str, longest: float = LONGEST) -> bytes:
 
 def form_of(data: bytes, media: str) -> str | None:
     """FFmpeg's name of the format, None when it is none of ours."""
-    for offset, mark, form in BEGINS if media in RAW else BEGINS + LOOSELY:
-        if data.startswith(mark, offset):
-            return form
-    return RAW.get(media)
+    trusted = (each for each in MARKS if each.sure or media not in RAW)
+    told = (each.form for each in trusted if data.startswith(each.begins, each.at))
+    return next(told, RAW.get(media))
 
 
 def _known(data: bytes, form: str, longest: float) -> bytes | None:
     """Mu-law samples of what needs no decoder, None of everything else."""
+    if form == "mulaw":
+        return data
     try:
-        sound = Sound(ULAW, data, True) if form == "mulaw" else parse(data) if form == "wav" else None
+        if form != "wav" or parse(data[:FIRST]).tag != ULAW:
+            return None
+        sound = parse(data)
     except BadSound:
         return None
-    if sound is None:
-        return None
     _bounded(sound.seconds, longest)
-    return samples_ulaw(sound)
+    return sound.data
 
 
 def _blocks(data: bytes, form: str, longest: float) -> Iterator[bytes]:

@@ -117,3 +117,11 @@ begin
   delete from public.message where id = new.id;
   return new;
 end $$;
+
+-- Settings of the system by name, by number, and by how they are spelled on a telephone's keys: contacts on
+-- other systems are very many, and a caller waits.
+create index setting_name on public.setting (kind, name) where owner is null and not deleted;
+create index setting_extension on public.setting ((body->>'extension')) where owner is null and not deleted;
+create index setting_keys on public.setting ((body->'keys'->>0) collate "C") where owner is null and not deleted;
+create index setting_keys_too on public.setting ((body->'keys'->>1) collate "C")
+  where owner is null and not deleted;

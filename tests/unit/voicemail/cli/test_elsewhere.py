@@ -8,8 +8,9 @@ import pytest
 
 from sip import wav
 from store.memory import MemoryStore
-from store.model import User, setting_id
+from store.model import Setting, User, setting_id
 from tests.fakes.cli import CommandLine
+from voicemail.policy.locations import Contact
 from voicemail.policy.references import CODECS
 from voicemail.vpim.model import Codec
 
@@ -42,6 +43,37 @@ def test_a_contact_needs_its_location_and_keeps_it(told: CommandLine) -> None:
     )
     assert "Eva Far" in told.good("contact", "list")
     assert "3001 leads to contact" in told.refused("list", "set", "all", "extension=3001")
+    other = told.refused("contact", "set", "2723@vm2.example", "location=far", "extension=3001")
+    assert "3001 leads to contact '2722@vm2.example'" in other
+    assert "3001" in told.refused("location", "set", "near", "domain=a.example", "dial_id=30")
+
+
+def test_very_many_contacts_are_listed_as_they_are_read(
+    told: CommandLine, store: MemoryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = [f"27{number}@vm2.example" for number in range(5)]
+    for name in names:
+        contact = Contact(location="far", display_name="Eva " + "F" * int(name[2]))
+        store.state.settings[setting_id("contact", name)] = Setting(
+            "contact", name, contact.model_dump_json()
+        )
+
+    async def whole(*_: object, **__: object) -> None:
+        raise AssertionError("all of them are read at once")
+
+    monkeypatch.setattr("voicemail.cli.policy.look", whole)
+    monkeypatch.setattr("voicemail.cli.paged.PAGE", 2)
+    head, *lines = told.good("contact", "list").splitlines()
+    assert head.split() == ["name", "location", "display_name", "extension", "listed"]
+    assert [line.split()[0] for line in lines] == names
+    assert all(line.startswith(names[place] + "  far       Eva ") for place, line in enumerate(lines))
+    some = told.good("contact", "list", "--after", names[1].upper(), "--most", "2").splitlines()
+    assert [line.split()[0] for line in some[1:]] == names[2:4]
+    assert [row["name"] for row in json.loads(told.good("contact", "list", "--json"))] == names
+    assert json.loads(told.good("contact", "list", "--json", "--after", "3")) == []
+    assert told.good("contact", "list", "--after", "3") == ""
+    assert "FFFF" in told.good("contact", "show", names[4])
+    assert told.refused("contact", "show", "28@vm2.example") == "there is no contact named '28@vm2.example'"
 
 
 @pytest.mark.parametrize(

@@ -280,19 +280,30 @@ def test_the_longest_dial_id_is_meant(number: str, address: str | None) -> None:
     assert dialled(number, places) == address
 
 
-async def test_contacts_are_read_when_asked_for_and_kept_while_the_store_is_away(home: House) -> None:
-    await given(home, EVA, Contact(location="far", extension="3001"))
-    await given(home, "2733@vm2.example", Contact(location="far"))
-    broken = Setting(Contact.KIND, "x@vm2.example", '{"location": 7}')
+async def test_a_contact_is_found_as_it_is_now_and_one_that_cannot_be_read_is_nobody(home: House) -> None:
+    """There may be very many: they are asked for one by one, and not kept."""
+    broken = Setting(
+        Contact.KIND, "2799@vm2.example", '{"location": 7, "extension": "3001", "keys": ["327"]}'
+    )
     await home.store.settings.put(broken)
-    policies = home.desk().policies
-    assert await policies.all(Location) and Contact.KIND not in {kind for kind, _ in policies._system}
-    assert set(await policies.contacts()) == {EVA, "2733@vm2.example"}
-    home.store.state.away = True
-    home.clock.pass_(60)
-    assert set(await policies.contacts()) == {EVA, "2733@vm2.example"}
-    home.store.state.away = False
+    assert "nobody_has_this_extension" in (await said(home, "3", "001", "*")).heard
+    assert "directory_nobody" in (await said(home, "#", "#", "3", "27", "*")).heard
+    assert Contact.KIND not in {kind for kind, _ in home.desk().policies._system}
+    await given(home, EVA, Contact(location="far", display_name="Eva Far", extension="3001"))
+    await given(home, "eve@gone.example", Contact(location="gone", display_name="Eva Fast"))
+    for number in range(9):
+        await given(home, f"28{number}@vm2.example", Contact(location="far", display_name="Jörg Fab"))
+    await said(home, "#", "#", "3", "27382", "#", 4.0, "#")
+    assert posts(home) == [EVA]
+    assert "directory_spell_more" in (await said(home, "#", "#", "3", "22", "*")).heard
     await home.store.settings.remove(Contact.KIND, EVA)
-    assert EVA in await policies.contacts()
-    home.clock.pass_(60)
-    assert set(await policies.contacts()) == {"2733@vm2.example"}
+    assert "nobody_has_this_extension" in (await said(home, "3", "001", "*")).heard
+
+
+def test_a_contact_says_by_what_keys_it_is_found() -> None:
+    assert Contact(location="far", display_name="Jörg Müller").keys == (
+        "6855375674",
+        "68355375637 4"[:0] or "683553756374",
+    )
+    assert not Contact(location="far", display_name="Eva", listed=False).keys
+    assert '"keys":["382"]' in Contact(location="far", display_name="Eva").model_dump_json()

@@ -33,7 +33,7 @@ from voicemail.intake.quarantine import unwrapped, wrapped
 from voicemail.intake.settle import Settings, Settling
 from voicemail.intake.wire import Outcome
 from voicemail.policy.locations import Contact, Location
-from voicemail.policy.model import ClassOfService, Members, Undeliverable
+from voicemail.policy.model import ClassOfService, Members, Quota, Undeliverable, UserOptions
 from voicemail.vpim import read as vpim
 from voicemail.vpim.model import Action, Person, Report, Speech, Unreadable, VoiceMail
 from voicemail.vpim.reports import dsn, mdn
@@ -236,7 +236,7 @@ async def test_broken_sound_is_quarantined(
 
 def test_what_is_in_quarantine_without_an_envelope_is_given_back_as_it_is() -> None:
     assert unwrapped(RAW) == (None, RAW)
-    assert unwrapped(wrapped(LETTER, RAW).replace(b'"network"', b'"x"')) == (None, RAW)
+    assert unwrapped(wrapped(LETTER, RAW)[:].replace(b'"network"', b'"x"')) == (None, RAW)
 
 
 async def test_the_store_being_away_changes_nothing(store: MemoryStore, take: Take) -> None:
@@ -259,6 +259,96 @@ async def test_who_may_not_send_to_lists_may_not_by_mail_either(store: MemorySto
     assert (said["status"], said["recipients"]) == ("5.7.1", [f"sales@{DOMAIN}"])
     await take(replace(MAIL, message_id="2@x"), to("sales"))
     assert len(store.state.messages) == 3, "it is a class of users, not of outside senders"
+
+
+# ---- what classes of service bound
+
+
+async def given(store: MemoryStore, user: User, cos: ClassOfService) -> None:
+    """A class of his own."""
+    await store.settings.put(Setting(cos.KIND, user.extension, cos.model_dump_json()))
+    options = UserOptions(cos=user.extension)
+    await store.settings.put(Setting(options.KIND, "options", options.model_dump_json(), user.id))
+
+
+FROM_ANNA = replace(MAIL, sender=Person("anna@example.com"), speech=(Speech(ONE, 10.0),))
+SHORT = ClassOfService(longest_from_outside=5.0)
+FILLED = ClassOfService(quota=Quota(warn=0, no_send=1, no_receive=100_000))
+
+
+async def test_a_recording_from_outside_that_is_too_long_for_a_mailbox_is_kept_from_it_and_told(
+    store: MemoryStore, take: Take
+) -> None:
+    await given(store, ANNA, SHORT)
+    for _ in range(2):
+        await take(replace(MAIL, speech=(Speech(ONE, 4.0), Speech(ONE, 4.0))), to("1001", "1002"))
+    assert await only(store, BEN.id) and not await store.messages.listing(ANNA.id)
+    held = await only(store, QUARANTINE)
+    assert held.envelope.why.startswith("5.2.3") and f"1001@{DOMAIN}" in held.envelope.why
+    [said] = reports(store)
+    assert (said["status"], said["recipients"]) == ("5.2.3", [f"1001@{DOMAIN}"])
+
+
+async def test_what_was_forwarded_counts_for_itself(store: MemoryStore, take: Take) -> None:
+    await given(store, ANNA, SHORT)
+    eve, ned = Person("eve@pbx.example.net"), Person("ned@pbx.example.net")
+    three = (Speech(ONE, 5.0), Speech(ONE, 5.9, eve, NOW), Speech(ONE, 5.0, ned, NOW))
+    await take(replace(MAIL, speech=three))
+    await take(replace(MAIL, message_id="2@x", speech=(Speech(ONE, 1.0), Speech(ONE, 7.0, eve, NOW))))
+    assert (await only(store, ANNA.id)).seconds == 3.0 and await only(store, QUARANTINE)
+
+
+async def test_the_limit_for_outside_senders_is_not_one_of_users(store: MemoryStore, take: Take) -> None:
+    await given(store, BEN, SHORT)
+    await take(FROM_ANNA, to("1002"))
+    assert (await only(store, BEN.id)).envelope.sender == ANNA.id
+    await given(store, ANNA, ClassOfService(longest_message=5.0))
+    await take(replace(FROM_ANNA, message_id="2@x"), to("1002", sender="anna@example.com"))
+    assert await only(store, BEN.id) and (await only(store, QUARANTINE)).envelope.why.startswith("5.2.3")
+    assert reports(store)[0]["status"] == "5.2.3"
+
+
+async def test_a_user_whose_mailbox_is_too_full_to_send_does_not_send_by_mail_either(
+    store: MemoryStore, take: Take
+) -> None:
+    await given(store, ANNA, FILLED)
+    await take(FROM_ANNA, to("1002"))
+    assert await only(store, BEN.id), "an empty mailbox bars nobody"
+    await take(MAIL)
+    assert await take(FROM_ANNA, to("1002", sender="anna@example.com")) == "1 mailboxes", "it was sent before"
+    assert not reports(store) and not await store.messages.listing(QUARANTINE)
+    await take(replace(FROM_ANNA, message_id="2@x"), to("1002", sender="anna@example.com"))
+    assert await only(store, BEN.id) and (await only(store, QUARANTINE)).envelope.why.startswith("5.2.2")
+    [said] = reports(store)
+    assert (said["status"], said["to"]) == ("5.2.2", "anna@example.com")
+    addresses = Addresses(store)
+    await addresses.refresh()
+    released = Settling(store, addresses, Settings((DOMAIN,), released=True), lambda: NOW)
+    await released.take(to("1002"), RAW, replace(FROM_ANNA, message_id="2@x"))
+    assert len(await store.messages.listing(BEN.id)) == 2, "an operator may want it all the same"
+
+
+async def test_a_full_mailbox_takes_no_mail_to_its_list_but_what_it_has_stays_told_as_taken(
+    store: MemoryStore, take: Take
+) -> None:
+    await given(store, ANNA, ClassOfService(quota=Quota(warn=0, no_send=0, no_receive=1)))
+    for _ in range(2):
+        assert await take(MAIL, to("sales")) == "2 mailboxes"
+    await take(replace(MAIL, message_id="2@x"), to("sales"))
+    assert [len(await store.messages.listing(user.id)) for user in (ANNA, BEN)] == [1, 2]
+    [said] = reports(store)
+    assert (said["status"], said["recipients"]) == ("5.2.2", [f"sales@{DOMAIN}"])
+
+
+async def test_too_long_a_recording_of_somebody_who_cannot_be_told_stays_in_quarantine(
+    store: MemoryStore, take: Take
+) -> None:
+    await given(store, ANNA, SHORT)
+    last = Undeliverable(members=("1002",))
+    await store.settings.put(Setting(last.KIND, "default", last.model_dump_json()))
+    await take(replace(MAIL, speech=(Speech(ONE, 9.0),)), replace(LETTER, sender=""))
+    assert await only(store, QUARANTINE) and not reports(store)
+    assert not await store.messages.listing(BEN.id), "nothing is wrong with the address"
 
 
 # ---- mails as they are

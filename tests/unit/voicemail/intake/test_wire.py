@@ -2,7 +2,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from voicemail.intake.wire import packed, unpacked
+from voicemail.intake import wire
+from voicemail.intake.wire import Outcome, unpacked
 from voicemail.vpim.model import Action, Card, Person, Report, Speech, Unreadable, VoiceMail
 
 NOW = datetime(2026, 5, 4, 10, 0, tzinfo=UTC)
@@ -18,6 +19,10 @@ MAIL = VoiceMail(
     card=Card("Eve", ("1",)),
 )
 REPORT = Report(Action.DISPLAYED, "2@b", "x@y", more=(Report(Action.FAILED, "3@b"),))
+
+
+def packed(outcome: Outcome) -> bytes:
+    return b"".join(wire.packed(outcome))
 
 
 @pytest.mark.parametrize("outcome", [MAIL, REPORT])

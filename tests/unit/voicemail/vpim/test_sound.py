@@ -7,7 +7,8 @@ import av
 import numpy as np
 import pytest
 
-from sip.wav import ULAW, file_pcm16, file_ulaw, parse, samples_pcm16
+from sip.wav import ULAW, file_pcm16, file_ulaw, parse, samples_pcm16, samples_ulaw
+from tests.fakes.g726 import State
 from tests.fakes.g726 import decode as independent
 from tests.fakes.vpim_recordings import PROMPTS, RECORDINGS, recording, snr, speech
 from voicemail.vpim.model import Codec, Unreadable
@@ -58,6 +59,21 @@ def test_a_decoder_that_shares_nothing_with_ours_hears_the_same(prompt: str) -> 
     data = g726_encoded(pcm)
     assert snr(pcm, np.array(independent(data), "<i2").tobytes()) >= 20
     assert snr(pcm, np.array(independent(data, low_first=False), "<i2").tobytes()) < 5
+
+
+def test_one_rounding_is_all_in_which_ffmpeg_differs_from_the_standard(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """docs/vpim.md says what it costs. Should this fail, FFmpeg has changed, and the page with it."""
+
+    def mixed(self: State) -> int:
+        return (self.yl + (self.yu - (self.yl >> 6)) * min(self.ap >> 2, 64)) >> 6
+
+    data = g726_encoded(speech(10)[:8000])
+    ours = heard(decoded(data, "audio/32kadpcm"))
+    monkeypatch.setattr(State, "scale", mixed)
+    same = np.array(independent(data), "<i2").tobytes()
+    assert samples_ulaw(parse(file_pcm16(same))) == samples_ulaw(parse(file_pcm16(ours)))
 
 
 def test_an_odd_last_sample_is_dropped() -> None:
