@@ -21,7 +21,7 @@ from store.api import Store
 from store.errors import Unavailable
 from store.model import PinPolicy, User
 from voicemail.conversation.desk import Desk, Sounds
-from voicemail.conversation.host import Caller, Mailbox, Place, Reception, SignIn
+from voicemail.conversation.host import Caller, Inquiry, Mailbox, Place, Reception, SignIn, place_with
 from voicemail.conversation.switchboard import Switchboard
 from voicemail.delivery import Delivery
 from voicemail.greetings import Greetings
@@ -29,7 +29,7 @@ from voicemail.missed import report
 from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.book import Policies
 from voicemail.policy.builtin import OPENING
-from voicemail.policy.model import Action, CallHandler, Go, Holidays, RoutingRule, Schedule, Table
+from voicemail.policy.model import Action, CallHandler, Go, Holidays, Interview, RoutingRule, Schedule, Table
 from voicemail.policy.routing import Facts, decide
 from voicemail.policy.schedule import is_active
 
@@ -51,15 +51,16 @@ class Book:
     schedules: Mapping[str, Schedule]
     holidays: Mapping[str, Holidays]
     now: datetime
+    interviews: Mapping[str, Interview] = field(default_factory=dict)
 
     def active(self, schedule: str) -> bool:
         """Whether a schedule is active now; one that does not exist never is."""
         hours = self.schedules.get(schedule)
         return hours is not None and is_active(hours, self.holidays.get(hours.holidays), self.now)
 
-    def handler(self, extension: str) -> str:
-        """The name of the handler that has this number; "" when none has."""
-        return next((name for name, each in self.handlers.items() if each.extension == extension), "")
+    def place(self, extension: str) -> Place | None:
+        """The handler or interview that has this number; None when none has."""
+        return place_with(extension, self.handlers, self.interviews)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +133,8 @@ def _attempt_forward(invite: Invite, settings: "PilotSettings", found: Found, bo
         user = found.get(number)
         if user and caller and user.id == caller.id:
             return SignIn()
-        if handler := "" if user else book.handler(number):
-            return Reception(handler, transfer=True)
+        if place := None if user else book.place(number):
+            return place
         if user or (number not in found and may_be_extension(number)):
             return Mailbox(number, user, reasons.get(number, Reason.UNKNOWN))
     return None
@@ -234,6 +235,7 @@ class Pilot:
             await policies.all(Schedule),
             await policies.all(Holidays),
             self._now(),
+            await policies.all(Interview),
         )
 
 
@@ -244,6 +246,8 @@ def told(place: Place) -> dict[str, str]:
             return {"to": "mailbox", "mailbox": extension, "reason": str(reason)}
         case Reception(name):
             return {"to": "handler", "handler": name}
+        case Inquiry(name):
+            return {"to": "interview", "interview": name}
     return {"to": type(place).__name__.lower()}
 
 

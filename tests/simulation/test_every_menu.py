@@ -20,16 +20,17 @@ from typing import Any
 import pytest
 import structlog
 
+from sip import wav
 from sip.call import Sound, Transferred
 from sip.invite import Invite, Reason, Redirection
-from store.model import Envelope, Mark, Setting
+from store.model import Envelope, Mark, Setting, setting_id
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step
 from tests.fakes.desk import ANNA, BEN, CHEAP, PILOT, PIN, House, house
 from voicemail import conversation, pins
 from voicemail.conversation.hear_messages import DAMAGED, DURING
 from voicemail.conversation.menu import HELP, Menu
 from voicemail.policy.book import OPTIONS
-from voicemail.policy.model import ClassOfService, MenuStyle, Transfer, UserOptions
+from voicemail.policy.model import ClassOfService, Interview, MenuStyle, Transfer, UserOptions, question_kind
 from voicemail.prompts import SHIPPED, catalogue
 
 OWN, STRANGER = Invite("c", PILOT, "1001"), Invite("c", PILOT, "+4930555")
@@ -142,6 +143,16 @@ async def rings_first(home: House) -> None:
     await options(home, transfer=Transfer(enabled=True, supervised=True, hold=True))
 
 
+async def asks(home: House) -> None:
+    for number in (1, 2):
+        question = wav.file_ulaw(b"\x20" * wav.RATE)
+        await home.store.users.set_greeting(
+            setting_id(Interview.KIND, "claims"), question, question_kind(number)
+        )
+    interview = Interview(extension="4600", questions=(30.0, 30.0), messages_to=("1001",))
+    await home.store.settings.put(Setting(Interview.KIND, "claims", interview.model_dump_json()))
+
+
 STORIES: dict[str, Story] = {
     "signing in elsewhere": Story((Barges("*"), "1001", PIN, "*"), invite=STRANGER),
     "hearing a message": Story((PIN, "1", "9", "2", "*"), House.leave),
@@ -172,6 +183,7 @@ STORIES: dict[str, Story] = {
     "waiting for a busy line": Story(
         (Barges("1"), "001", "1", "2", 5.0, "#", ""), rings_first, STRANGER, Transferred.BUSY
     ),
+    "an interview": Story((4.0, 4.0, ""), asks, Invite("c", "4600", "+4930555")),
     "the directory": Story((Barges("4"), "", "23", "2", 5.0, "#", ""), invite=STRANGER),
 }
 

@@ -83,18 +83,19 @@ class Lookup:
             holiday=is_holiday(free, now),
         )
         switch = switches.get(kind, ON)
-        recording = await self._recording(owner, kind) if switch.source is Source.RECORDING else None
+        recording = await self.recording(owner, kind) if switch.source is Source.RECORDING else None
         system = recording is None and switch.source is not Source.NONE
         wrong = switches.get(GreetingKind.ERROR)
         return Greeted(
             kind,
             switch,
             recording,
-            await self._recording(owner, NAME) if system else None,
-            await self._recording(owner, GreetingKind.ERROR) if wrong and wrong.enabled else None,
+            await self.recording(owner, NAME) if system else None,
+            await self.recording(owner, GreetingKind.ERROR) if wrong and wrong.enabled else None,
         )
 
-    async def _recording(self, owner: UUID, kind: str) -> Path | None:
+    async def recording(self, owner: UUID, kind: str) -> Path | None:
+        """What was recorded; None where nothing was, or nobody can tell now."""
         return await self.greetings.of(owner, str(kind), self.within)
 
 

@@ -6,7 +6,7 @@ may have written more than this one knows: unknown fields are ignored, never an 
 
 from datetime import date, datetime, time
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import Field
@@ -25,6 +25,8 @@ class Go(StrEnum):
     """Go to the call handler `target`; its transfer rule first if `transfer`."""
     USER = "user"
     """Go to the user with extension `target`: greeting, or its transfer rule first if `transfer`."""
+    INTERVIEW = "interview"
+    """Ask the questions of the interview `target`."""
     DIRECTORY = "directory"
     SIGN_IN = "sign-in"
     ERROR_GREETING = "error-greeting"
@@ -160,6 +162,31 @@ class CallHandler(Policy):
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")
     caller_may_edit: bool = True
     longest_message: float = Field(300.0, gt=0)
+
+
+Seconds = Annotated[float, Field(gt=0, le=300)]
+
+
+class Interview(Policy):
+    """Asks callers questions; what they answer is one message. A question's recording lies in the store's
+    greetings under `question_kind`, owned by `store.model.setting_id("interview", name)`."""
+
+    KIND: ClassVar[str] = "interview"
+    extension: str = ""
+    """A number that leads here when dialled; "" for none."""
+    display_name: str = ""
+    language: str = ""
+    questions: tuple[Seconds, ...] = Field((), max_length=20)
+    """For each question how long its answer may be."""
+    messages_to: tuple[str, ...] = ()
+    """Extensions or "list:<name>"."""
+    urgent: bool = False
+    after_message: Action = Action(go=Go.HANDLER, target="goodbye")
+
+
+def question_kind(number: int) -> str:
+    """Of a question (from 1): the kind of its recording."""
+    return f"question {number}"
 
 
 class Table(StrEnum):

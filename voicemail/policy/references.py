@@ -20,6 +20,7 @@ from voicemail.policy.model import (
     Go,
     GreetingSwitch,
     Holidays,
+    Interview,
     Members,
     PinRules,
     Quota,
@@ -41,6 +42,7 @@ NOUNS: Mapping[type[Policy], str] = {
     Schedule: "schedule",
     Holidays: "holidays",
     CallHandler: "handler",
+    Interview: "interview",
     RoutingRule: "rule",
     RestrictionTable: "restriction",
     PinRules: "pin-rules",
@@ -72,10 +74,8 @@ def references(policy: Policy) -> Iterator[Reference]:
     match policy:
         case Schedule():
             yield from _named("holidays", Holidays, policy.holidays)
-        case CallHandler():
-            yield from _named("schedule", Schedule, policy.schedule)
-            yield from _actions(policy.keys | {"after_message": policy.after_message})
-            yield from _members("messages_to", policy.messages_to)
+        case CallHandler() | Interview():
+            yield from _of_answering(policy)
         case RoutingRule():
             yield from _named("schedule", Schedule, policy.schedule)
             yield from _actions({"action": policy.action})
@@ -95,6 +95,14 @@ def references(policy: Policy) -> Iterator[Reference]:
             yield Reference("location", Location, policy.location)
         case Device():
             yield from _named("schedule", Schedule, policy.schedule)
+
+
+def _of_answering(policy: CallHandler | Interview) -> Iterator[Reference]:
+    keys = policy.keys if isinstance(policy, CallHandler) else {}
+    if isinstance(policy, CallHandler):
+        yield from _named("schedule", Schedule, policy.schedule)
+    yield from _actions(keys | {"after_message": policy.after_message})
+    yield from _members("messages_to", policy.messages_to)
 
 
 def mistakes(house: House, name: str, policy: Policy) -> list[str]:
@@ -139,6 +147,8 @@ def _actions(actions: Mapping[str, Action]) -> Iterator[Reference]:
         label = f"keys.{key}" if len(key) == 1 else key
         if action.go is Go.HANDLER:
             yield Reference(label, CallHandler, action.target)
+        if action.go is Go.INTERVIEW:
+            yield Reference(label, Interview, action.target)
         if action.go is Go.USER:
             yield Reference(label, None, action.target)
 
@@ -172,11 +182,10 @@ def _missing(reference: Reference) -> str:
 def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
     """What is wrong with a policy besides its references."""
     match policy:
-        case CallHandler():
-            yield from _extension_mistakes(house, CallHandler, name, policy.extension)
-            if policy.prepend_digits and not (policy.prepend_digits + "0").isdecimal():
-                yield f"prepend_digits: {policy.prepend_digits!r} is none (digits only)"
-            yield from _transfer_mistakes(policy.keys, policy.transfer.number)
+        case CallHandler() | Interview():
+            yield from _extension_mistakes(house, type(policy), name, policy.extension)
+            if isinstance(policy, CallHandler):
+                yield from _handler_mistakes(policy)
         case Members():
             yield from _extension_mistakes(house, Members, name, policy.extension)
             yield from _loops(house, name, policy)
@@ -192,6 +201,12 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
         case Schedule():
             if any(not block.weekdays for block in policy.blocks):
                 yield "blocks: one has no day"
+
+
+def _handler_mistakes(handler: CallHandler) -> Iterator[str]:
+    if handler.prepend_digits and not (handler.prepend_digits + "0").isdecimal():
+        yield f"prepend_digits: {handler.prepend_digits!r} is none (digits only)"
+    yield from _transfer_mistakes(handler.keys, handler.transfer.number)
 
 
 def _mistakes_outside(house: House, name: str, policy: Location | Contact | Device) -> Iterator[str]:
@@ -224,7 +239,8 @@ def _leading_to(house: House, number: str) -> list[tuple[type[Policy], str]]:
     handlers = [(CallHandler, n) for n, each in house.all(CallHandler).items() if each.extension == number]
     lists = [(Members, n) for n, each in house.all(Members).items() if each.extension == number]
     contacts = [(Contact, n) for n, each in house.all(Contact).items() if each.extension == number]
-    return [*handlers, *lists, *contacts]
+    asking = [(Interview, n) for n, each in house.all(Interview).items() if each.extension == number]
+    return [*handlers, *asking, *lists, *contacts]
 
 
 def _extension_mistakes(house: House, kind: type[Policy], name: str, number: str) -> Iterator[str]:
@@ -282,6 +298,7 @@ def _numbers(house: House) -> Iterator[str]:
     yield from house.users
     yield from house.alternates
     yield from (each.extension for each in house.all(CallHandler).values() if each.extension)
+    yield from (each.extension for each in house.all(Interview).values() if each.extension)
     yield from (each.extension for each in house.all(Members).values() if each.extension)
     yield from (each.extension for each in house.all(Contact).values() if each.extension)
 
