@@ -48,6 +48,13 @@ class State:
     """When messages are marked and shown; tests set it."""
     listeners: list["asyncio.Queue[str]"] = field(default_factory=list)
 
+    stamps: dict[UUID, int] = field(default_factory=dict)
+    """When each setting was put, by the hybrid clock."""
+
+    def put(self, setting: Setting) -> None:
+        self.settings[setting.id] = setting
+        self.stamps[setting.id] = self.clock.now()
+
     def check(self) -> None:
         if self.away:
             raise Unavailable("the store is away")

@@ -34,7 +34,7 @@ from voicemail.policy.elsewhere import answerable, domain_of, location_of
 log = structlog.get_logger()
 
 DISPOSITIONS = {Mark.READ: "displayed", Mark.DELETE: "deleted"}
-REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY)
+REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY, MessageKind.OVERRULED)
 """Never answered."""
 SILENCE = wav.file_ulaw(wav.SILENCE * wav.PLAYABLE)
 

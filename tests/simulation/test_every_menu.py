@@ -23,10 +23,12 @@ import structlog
 from sip import wav
 from sip.call import Sound, Transferred
 from sip.invite import Invite, Reason, Redirection
-from store.model import Envelope, Mark, Setting, setting_id
+from store.ids import uuid7
+from store.model import Envelope, Mark, NewMessage, Setting, setting_id
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step
 from tests.fakes.desk import ANNA, BEN, CHEAP, PILOT, PIN, House, house
 from voicemail import conversation, pins
+from voicemail.conversation.dispatch import DURING_DISPATCH
 from voicemail.conversation.hear_messages import DAMAGED, DURING
 from voicemail.conversation.menu import HELP, Menu
 from voicemail.policy.book import OPTIONS
@@ -37,8 +39,9 @@ OWN, STRANGER = Invite("c", PILOT, "1001"), Invite("c", PILOT, "+4930555")
 FORWARDED = Invite("c", PILOT, "+4930555", redirections=(Redirection("1001", Reason.NO_REPLY),))
 BERG, SON = replace(ANNA, name="Anna Berg", mail="anna@example.com"), replace(BEN, name="Ben Berg")
 GOOD = "274916"
-NOT_ASKED = {id(DURING), id(DAMAGED)}
-"""They listen while something plays: test_marks.py, test_user_side.py, test_hear_messages.py."""
+NOT_ASKED = {id(DURING), id(DURING_DISPATCH), id(DAMAGED)}
+"""They listen while something plays: test_marks.py, test_user_side.py, test_hear_messages.py,
+test_dispatch.py."""
 MADE_ON_THE_WAY = {"review_cancel", "language_de", "device_mail", "directory_press", "directory_search_again"}
 """Said by menus that no table has: leave_message.py, setup/messages.py, setup/devices.py, address.py,
 directory.py."""
@@ -130,6 +133,12 @@ async def deleted(home: House) -> None:
     await home.store.messages.mark((await home.leave()).id, Mark.DELETE)
 
 
+async def dispatched(home: House) -> None:
+    new = NewMessage(uuid7(), ANNA.id, "+4930555", "", START, 4.0)
+    new = replace(new, envelope=Envelope(dispatch=new.id))
+    await home.store.messages.send(new, [ANNA.id, BEN.id], wav.file_ulaw(b"\x55" * 4 * wav.RATE))
+
+
 async def waiting(home: House) -> None:
     due = START + timedelta(days=1)
     await home.leave(BEN, envelope=Envelope(sender=ANNA.id, recipients=("1002",), deliver_at=due))
@@ -156,6 +165,7 @@ async def asks(home: House) -> None:
 STORIES: dict[str, Story] = {
     "signing in elsewhere": Story((Barges("*"), "1001", PIN, "*"), invite=STRANGER),
     "hearing a message": Story((PIN, "1", "9", "2", "*"), House.leave),
+    "a dispatch message": Story((PIN, "1", "9", "2", "*"), dispatched),
     "deleted messages": Story((PIN, "3", "2", "9", "2", "*"), deleted),
     "finding": Story((PIN, "5", "4930555", "#", "*"), House.leave),
     "replying": Story((PIN, "1", "4", "", 5.0, "#", "#", "*"), from_ben),

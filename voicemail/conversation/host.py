@@ -112,6 +112,8 @@ class Letterbox:
     mailbox_id: UUID | None = None
     addressees: tuple[str, ...] = ()
     """Extensions and "list:<name>" of a handler's messages; () for the mailbox itself."""
+    dispatch: bool = False
+    """For whoever of the addressees accepts it first."""
     full: bool = False
     longest: float = 300.0
     """Seconds."""

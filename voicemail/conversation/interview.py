@@ -82,9 +82,9 @@ def note(
     look: Lookup, call: Call, interview: Interview, to: tuple[str, ...], sender: UUID | None
 ) -> SpoolEntry:
     """What is known of the message before it is recorded."""
-    invite = call.invite
+    invite, name = call.invite, uuid7()
     return SpoolEntry(
-        id=uuid7(),
+        id=name,
         extension=interview.extension,
         caller=(invite.asserted or invite.caller)[:LONGEST_TEXT],
         caller_name=invite.caller_name[:LONGEST_TEXT],
@@ -92,5 +92,5 @@ def note(
         urgent=interview.urgent,
         call_id=invite.call_id[:LONGEST_TEXT],
         addressees=to,
-        envelope=noted(Envelope(sender=sender)),
+        envelope=noted(Envelope(sender=sender, dispatch=name if interview.dispatch else None)),
     )

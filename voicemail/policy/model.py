@@ -159,6 +159,8 @@ class CallHandler(Policy):
     transfer: Transfer = Transfer()
     messages_to: tuple[str, ...] = ()
     """Extensions or "list:<name>"; () takes none."""
+    dispatch: bool = False
+    """Its messages are for whoever of those accepts them first."""
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")
     caller_may_edit: bool = True
     longest_message: float = Field(300.0, gt=0)
@@ -180,6 +182,8 @@ class Interview(Policy):
     """For each question how long its answer may be."""
     messages_to: tuple[str, ...] = ()
     """Extensions or "list:<name>"."""
+    dispatch: bool = False
+    """The message is for whoever of those accepts it first."""
     urgent: bool = False
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")
 

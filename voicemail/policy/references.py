@@ -183,9 +183,7 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
     """What is wrong with a policy besides its references."""
     match policy:
         case CallHandler() | Interview():
-            yield from _extension_mistakes(house, type(policy), name, policy.extension)
-            if isinstance(policy, CallHandler):
-                yield from _handler_mistakes(policy)
+            yield from _answering_mistakes(house, name, policy)
         case Members():
             yield from _extension_mistakes(house, Members, name, policy.extension)
             yield from _loops(house, name, policy)
@@ -201,6 +199,14 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
         case Schedule():
             if any(not block.weekdays for block in policy.blocks):
                 yield "blocks: one has no day"
+
+
+def _answering_mistakes(house: House, name: str, policy: CallHandler | Interview) -> Iterator[str]:
+    yield from _extension_mistakes(house, type(policy), name, policy.extension)
+    if policy.dispatch and not any(each.startswith((LIST, *SINKS)) for each in policy.messages_to):
+        yield "dispatch: messages_to names no list"
+    if isinstance(policy, CallHandler):
+        yield from _handler_mistakes(policy)
 
 
 def _handler_mistakes(handler: CallHandler) -> Iterator[str]:
