@@ -30,6 +30,7 @@ from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.book import Policies
 from voicemail.policy.builtin import OPENING
 from voicemail.policy.model import Action, CallHandler, Go, Holidays, Interview, RoutingRule, Schedule, Table
+from voicemail.policy.numbers import spellings
 from voicemail.policy.routing import Facts, decide
 from voicemail.policy.schedule import is_active
 
@@ -76,12 +77,17 @@ def caller_of(invite: Invite) -> str:
     return invite.asserted or invite.caller
 
 
+def caller_known(invite: Invite, found: "Found") -> User | None:
+    """The user whose number calls, as it came or with a + for 00."""
+    return next(filter(None, map(found.get, spellings(caller_of(invite)))), None)
+
+
 def candidates(invite: Invite, settings: "PilotSettings") -> tuple[str, ...]:
     """The numbers that may name the mailbox, in order: who forwarded the call, the one called originally
     first or last as the trunk's setting says, then the number dialled."""
     forwarded = forwarding(invite, settings)[:MOST_FORWARDINGS]
     dialled = () if invite.dialled == settings.pilot else (invite.dialled,)
-    return tuple(filter(None, (*forwarded, *dialled)))
+    return tuple(form for each in filter(None, (*forwarded, *dialled)) for form in spellings(each))
 
 
 def forwarding(invite: Invite, settings: "PilotSettings") -> tuple[str, ...]:
@@ -121,14 +127,18 @@ def route(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -
 
 
 def _attempt_sign_in(invite: Invite, found: Found) -> Place | None:
-    known = found.get(invite.identified) or found.get(caller_of(invite))
+    known = found.get(invite.identified) or caller_known(invite, found)
     return SignIn() if known else None
 
 
 def _attempt_forward(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -> Place | None:
     """The mailbox of the first candidate that is somebody's."""
-    caller = found.get(invite.identified) or found.get(caller_of(invite))
-    reasons = {each.number: each.reason for each in reversed(redirections(invite, settings))}
+    caller = found.get(invite.identified) or caller_known(invite, found)
+    reasons = {
+        form: each.reason
+        for each in reversed(redirections(invite, settings))
+        for form in spellings(each.number)
+    }
     for number in candidates(invite, settings):
         user = found.get(number)
         if user and caller and user.id == caller.id:
@@ -211,7 +221,7 @@ class Pilot:
         """What routing needs is looked up while it still rings, so that the caller hears no silence.
         `missed` gets the user whose caller leaves no message."""
         invite, settings = call.invite, self._settings
-        callers = (invite.identified, caller_of(invite))
+        callers = (invite.identified, *spellings(caller_of(invite)))
         looked, book = await asyncio.gather(
             self._phonebook.look_up(candidates(invite, settings), callers), self._book()
         )
@@ -252,7 +262,7 @@ def told(place: Place) -> dict[str, str]:
 
 
 def _caller(invite: Invite, found: Found) -> Caller:
-    identified, hint = found.get(invite.identified), found.get(caller_of(invite))
+    identified, hint = found.get(invite.identified), caller_known(invite, found)
     return Caller(hint, identified, internal=bool(identified or (hint and invite.trunk)))
 
 

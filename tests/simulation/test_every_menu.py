@@ -185,6 +185,7 @@ STORIES: dict[str, Story] = {
         (PIN, "4", "2", "3", "1", "2", "1002", "1", "4", 2.0, "#", "3", "1002", "*", "*", "*", "*")
     ),
     "personal": Story((PIN, "4", "3", "1", GOOD, GOOD, "2", 2.0, "#", "3", "1", "*", "*", "*")),
+    "own numbers": Story((PIN, "4", "3", "4", "1", "030555777", "2", "1", "*", "*", "*", "*")),
     "transfer": Story((PIN, "4", "4", "1", "2", "1002", "3", "*", "*", "*")),
     "the first time": Story(
         (PIN, 2.0, "#", "1", 3.0, "#", GOOD, GOOD, "1", "*"), lambda home: options(home, enrolled=False)

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from store.api import Store
-from store.model import User
+from store.model import Setting, User
 from voicemail.policy.base import Policy
 from voicemail.policy.book import OPTIONS, parsed
 from voicemail.policy.builtin import BUILT_IN
@@ -18,6 +18,8 @@ from voicemail.policy.model import UserOptions
 P = TypeVar("P", bound=Policy)
 ALTERNATE = "alternate_extension"
 """Kind of the settings by which a user has further numbers (store.api.Users.by_extension)."""
+OWN = "own_extension"
+"""Kind of the settings, owned by a user and named by the number, of those that he has given himself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class House:
     policies: Mapping[str, Mapping[str, Policy]] = field(default_factory=dict)
     users: Mapping[str, User] = field(default_factory=dict)
     alternates: Mapping[str, UUID] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+    """Those of `alternates` that users have given themselves."""
     options: Mapping[UUID, UserOptions] = field(default_factory=dict)
     devices: Mapping[UUID, Mapping[str, Device]] = field(default_factory=dict)
     damaged: frozenset[tuple[str, str]] = frozenset()
@@ -65,16 +69,26 @@ async def look(store: Store) -> House:
     return House(
         policies,
         users,
-        await _alternates(store),
+        *await _alternates(store),
         await _options(store),
         await _devices(store),
         frozenset(damaged),
     )
 
 
-async def _alternates(store: Store) -> dict[str, UUID]:
+async def _alternates(store: Store) -> tuple[dict[str, UUID], frozenset[str]]:
     found = await store.settings.all(ALTERNATE)
-    return {each.name: UUID(json.loads(each.body)["user"]) for each in found}
+    owners = {each.name: UUID(json.loads(each.body)["user"]) for each in found}
+    return owners, frozenset(each.name for each in found if is_own(each, owners[each.name]))
+
+
+def is_own(alternate: Setting, user_id: UUID) -> bool:
+    """Whether a user has given himself this further number. False for what is damaged."""
+    try:
+        said = json.loads(alternate.body)
+        return bool(said.get("own") is True and said.get("user") == str(user_id))
+    except (ValueError, AttributeError):
+        return False
 
 
 async def _options(store: Store) -> dict[UUID, UserOptions]:

@@ -285,6 +285,10 @@ class ClassOfService(Policy):
     """On the user's own phone, when the edge has proved that it is."""
     transfer_table: str = "default_transfer"
     dial_out_table: str = "default_dial_out"
+    alternate_table: str = "default_alternate_extensions"
+    """Which numbers users may give themselves."""
+    own_extensions: int = Field(10, ge=0, le=10)
+    """How many of them."""
 
 
 class MenuStyle(StrEnum):

@@ -83,6 +83,7 @@ def references(policy: Policy) -> Iterator[Reference]:
             yield Reference("pin_rules", PinRules, policy.pin_rules)
             yield Reference("transfer_table", RestrictionTable, policy.transfer_table)
             yield Reference("dial_out_table", RestrictionTable, policy.dial_out_table)
+            yield Reference("alternate_table", RestrictionTable, policy.alternate_table)
         case UserOptions():
             yield Reference("cos", ClassOfService, policy.cos)
             yield from _named("schedule", Schedule, policy.schedule)
@@ -281,9 +282,7 @@ def _location_mistakes(house: House, name: str, location: Location) -> Iterator[
             yield f"domain: location {other!r} has it already"
         if location.dial_id and there.dial_id == location.dial_id:
             yield f"dial_id: location {other!r} has it already"
-    hidden = [
-        number for number in _numbers(house) if location.dial_id and number.startswith(location.dial_id)
-    ]
+    hidden = [each for each in _numbers(house) if location.dial_id and each.startswith(location.dial_id)]
     yield from (f"dial_id: {number} begins so, and is a number here" for number in hidden)
 
 
