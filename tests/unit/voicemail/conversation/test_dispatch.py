@@ -13,6 +13,7 @@ from sip.call import HungUp
 from sip.invite import Invite
 from store.ids import uuid7
 from store.model import (
+    OUTGOING,
     Answer,
     Counts,
     Envelope,
@@ -28,6 +29,7 @@ from tests.fakes.call import START, Barges, ScriptedCall, Step
 from tests.fakes.desk import ANNA, BEN, House, house
 from voicemail.conversation.hear_messages import hear_messages, resume
 from voicemail.conversation.main_menu import main_menu
+from voicemail.departures import depart
 from voicemail.policy.model import CallHandler, Interview, Members, Undeliverable, question_kind
 
 AFTER = "after_dispatch_menu"
@@ -233,6 +235,16 @@ async def test_one_that_nobody_gets_is_undeliverable_and_no_dispatch(home: House
     await home.pilot().handle(home.call(5.0, "#", "", invite=Invite("c", "4600", "+4930555")))
     [message] = await home.messages(BEN)
     assert message.envelope.dispatch is None
+
+
+async def test_whoever_is_on_another_system_gets_it_even_when_it_is_accepted_here_first(home: House) -> None:
+    new = NewMessage(uuid7(), ANNA.id, "+4930555", "", START, 4.0)
+    new = replace(new, envelope=Envelope(dispatch=new.id))
+    await home.store.messages.send(new, [ANNA.id, BEN.id], b"x")
+    await depart(home.store, new, ["carl@vm.example.com"], b"x", 1.0)
+    await home.store.dispatches.answer(copy_id(new.id, ANNA.id), Answer.ACCEPT)
+    leaving = await home.store.messages.get(copy_id(new.id, OUTGOING))
+    assert leaving and leaving.envelope.dispatch is None
 
 
 async def test_it_is_marked_as_any_message_by_its_owner(home: House) -> None:
