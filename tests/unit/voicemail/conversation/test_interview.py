@@ -1,6 +1,7 @@
 """An interview: every question, one joined message, whoever hangs up, and whatever a crash leaves."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from store.spool import Spool, SpoolEntry
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step, voice
 from tests.fakes.desk import BEN, PILOT, House, house
 from voicemail.conversation.interview import beep
+from voicemail.delivery import Delivery
 from voicemail.policy.model import Action, CallHandler, Go, GreetingSwitch, Interview, Members, question_kind
 
 OWNER = setting_id(Interview.KIND, "claims")
@@ -211,3 +213,46 @@ async def test_a_damaged_answer_does_not_keep_the_others_back(home: House) -> No
     home.spool.path(second.id).write_bytes(b"no sound at all, but long enough to be one" * 9)
     await recovered(home, first, second)
     assert (await only(home)).seconds == 4.0
+
+
+async def test_killed_after_any_write_the_answers_are_one_message_with_nothing_twice(
+    home: House, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lies in the spool after each of its changes is what a kill would leave."""
+    kept: list[Path] = []
+    folder = home.spool.folder
+
+    def keeping(name: str) -> None:
+        plain = getattr(Spool, name)
+
+        def kept_after(self: Spool, *args: object, **more: object) -> object:
+            done = plain(self, *args, **more)
+            kept.append(tmp_path / f"killed-{len(kept)}")
+            shutil.copytree(folder, kept[-1] / "slot-0")
+            return done
+
+        monkeypatch.setattr(Spool, name, kept_after)
+
+    for name in ("begin", "finish", "remove"):
+        keeping(name)
+    await held(home, 4.0, 4.0, 4.0)
+    monkeypatch.undo()
+    whole, found = await samples(home), []
+    assert len(kept) >= 10
+    for left_there in kept:
+        home.store.state.messages.clear()
+        with Spool(left_there, 0) as spool:
+            async with Delivery(home.store, spool, home.delivery.rules, sleep=_at_once) as delivery:
+                delivery.recover(spool.left_behind())
+                async with asyncio.timeout(10):
+                    while delivery.waiting:  # noqa: ASYNC110
+                        await asyncio.sleep(0.001)
+            found.append(b"".join([await samples(home)] if await home.messages() else []))
+            assert len(await home.messages()) <= 1 and not list(spool.folder.glob("*.json"))
+    assert all(whole.startswith(each) for each in found)
+    assert [len(each) for each in found[:-1]] == sorted(len(each) for each in found[:-1]), "nothing is lost"
+    assert found[-2] == whole and found[-1] == b"", "the last is when the store has it"
+
+
+async def _at_once(_: float) -> None:
+    await asyncio.sleep(0)
