@@ -10,7 +10,9 @@ from typing import Protocol
 from uuid import UUID
 
 from store.blob import Blob
+from store.dispatch import Dispatch
 from store.model import (
+    Answer,
     Attempt,
     Counts,
     Deposit,
@@ -22,6 +24,7 @@ from store.model import (
     NewWork,
     Notice,
     OutboxItem,
+    Outcome,
     PinPolicy,
     Setting,
     Told,
@@ -89,7 +92,8 @@ class Messages(Protocol):
 
     async def listing(self, mailbox_id: UUID, *folders: Folder) -> Sequence[Message]:
         """Urgent first, then oldest first (new) within each folder; all folders when none is given.
-        Neither purged messages nor such as are to be delivered later."""
+        Neither purged messages nor such as are to be delivered later, nor dispatch messages that the
+        mailbox does not hold (store/dispatch.py): these are not counted, sized or found either."""
 
     async def get(self, message_id: UUID) -> Message | None: ...
 
@@ -103,6 +107,27 @@ class Messages(Protocol):
 
     async def all_ids(self) -> Sequence[UUID]:
         """Ids of all messages held here, deleted or not: to compare nodes."""
+
+
+class Dispatches(Protocol):
+    """Answers to dispatch messages: who accepted or declined his copy (store/dispatch.py)."""
+
+    async def answer(self, message_id: UUID, answer: Answer) -> Outcome:
+        """For the owner of this copy, with outbox rows for the lamps of all who have one, in one local
+        transaction. Raises NotFound for what is no dispatch, or none any more; NotYet while the other node
+        has an older release."""
+
+    async def all(self) -> Sequence[Dispatch]:
+        """Those that somebody has answered, until they are forgotten."""
+
+    async def stamp(self) -> object:
+        """Another one when there are other answers. Cheap."""
+
+    async def left_over(self, before: datetime, limit: int = 1000) -> Sequence[UUID]:
+        """Copies that their owners do not hold, of dispatches answered before a moment (aging)."""
+
+    async def forget(self, dispatch: Dispatch) -> None:
+        """Take its answers away: no copy of it is left. Raises Unavailable."""
 
 
 class Settings(Protocol):
@@ -219,6 +244,8 @@ class Store(Protocol):
     def users(self) -> Users: ...
     @property
     def messages(self) -> Messages: ...
+    @property
+    def dispatches(self) -> Dispatches: ...
     @property
     def settings(self) -> Settings: ...
     @property

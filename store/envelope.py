@@ -22,6 +22,7 @@ def written(envelope: Envelope) -> str:
         "receipt": e.receipt,
         "about": str(e.about or ""),
         "why": clean(e.why),
+        "dispatch": str(e.dispatch or ""),
         "parts": [_part(each) for each in e.parts],
         "remote": {key: clean(value) for key, value in asdict(e.remote).items() if value} if e.remote else {},
     }
@@ -42,6 +43,7 @@ def envelope(said: dict[str, Any], deliver_at: datetime | None) -> Envelope:
         why=str(said.get("why", "")),
         parts=tuple(_read_part(each) for each in said.get("parts") or ()),
         remote=_read_remote(said.get("remote")),
+        dispatch=_uuid(said.get("dispatch")),
     )
 
 

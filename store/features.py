@@ -21,6 +21,8 @@ class Feature(IntEnum):
     """Envelopes of messages, messages in many mailboxes, purging."""
     SETTINGS = 4
     """Rows of `setting`: both nodes receive each other's."""
+    DISPATCH = 5
+    """Answers to dispatch messages, which decide who has them."""
 
 
 def agreed(mine: int, peers: Iterable[int]) -> int:

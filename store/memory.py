@@ -13,6 +13,7 @@ from store.errors import Conflict, Fenced, NotFound
 from store.features import Feature
 from store.ids import uuid7
 from store.lockout import SignInEvent
+from store.memory_dispatch import MemoryDispatches
 from store.memory_messages import MemoryMessages, MemorySettings
 from store.memory_state import Postponed, State
 from store.model import (
@@ -259,6 +260,7 @@ class MemoryStore:
     def __init__(self, node: int = 1) -> None:
         self.state = State(node=node)
         self.users = MemoryUsers(self.state)
+        self.dispatches = MemoryDispatches(self.state)
         self.settings = MemorySettings(self.state)
         self.messages = MemoryMessages(self.state)
         self.sign_ins = MemorySignIns(self.state)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from store.blob import Blob
 from store.errors import NotFound
+from store.memory_dispatch import accepted, held
 from store.memory_state import State
 from store.model import (
     AGES,
@@ -59,13 +60,15 @@ class MemoryMessages:
 
     async def size(self, mailbox_id: UUID) -> int:
         self._state.check()
-        kept = (each for each in self._state.messages.values() if each[0].mailbox_id == mailbox_id)
+        there = (each for each in self._state.messages.values() if each[0].mailbox_id == mailbox_id)
+        kept = (each for each in there if held(self._state, each[0]))
         return sum(len(audio) for message, audio in kept if not self._purged(message.id))
 
     async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
         self._state.check()
         found = (m for m, _ in self._state.messages.values() if m.folder is AGES[mark] and self._shown(m))
-        ripe = [m for m in found if self._state.since.get(m.id, m.recorded) < before]
+        free = (m for m in found if mark is not Mark.DELETE or not _with_answer(self._state, m).open_dispatch)
+        ripe = [m for m in free if self._state.since.get(m.id, m.recorded) < before]
         return sorted(ripe, key=lambda m: self._state.since.get(m.id, m.recorded))[:limit]
 
     async def sent(self, sender_id: UUID, after: datetime) -> Sequence[Message]:
@@ -79,12 +82,14 @@ class MemoryMessages:
         self._state.check()
         found = (m for m, _ in self._state.messages.values() if m.mailbox_id == mailbox_id)
         wanted = (m for m in found if m.folder in (folders or ORDER) and self._shown(m))
-        return sorted(wanted, key=lambda m: (ORDER.index(m.folder), not m.urgent, m.recorded, m.id))
+        listed = [_with_answer(self._state, m) for m in wanted]
+        return sorted(listed, key=lambda m: (ORDER.index(m.folder), not m.urgent, m.recorded, m.id))
 
     async def get(self, message_id: UUID) -> Message | None:
         self._state.check()
         found = self._state.messages.get(message_id)
-        return found[0] if found and not self._purged(message_id) else None
+        there = found and not self._purged(message_id) and held(self._state, found[0])
+        return _with_answer(self._state, found[0]) if found and there else None
 
     async def audio(self, message_id: UUID) -> bytes:
         return self._require(message_id)[1]
@@ -128,7 +133,11 @@ class MemoryMessages:
 
     def _shown(self, message: Message) -> bool:
         due = message.envelope.deliver_at
-        return not self._purged(message.id) and (due is None or due <= self._state.now())
+        return (
+            not self._purged(message.id)
+            and held(self._state, message)
+            and (due is None or due <= self._state.now())
+        )
 
     def _purged(self, message_id: UUID) -> bool:
         return Mark.PURGE in self._state.marks.get(message_id, ())
@@ -138,6 +147,10 @@ class MemoryMessages:
         if message_id not in self._state.messages or self._purged(message_id):
             raise NotFound(f"no message {message_id}")
         return self._state.messages[message_id]
+
+
+def _with_answer(state: State, message: Message) -> Message:
+    return replace(message, accepted=True) if accepted(state, message) else message
 
 
 def _counted(messages: Iterable[Message]) -> list[Message]:
@@ -189,7 +202,7 @@ class MemorySettings:
 
     async def put(self, setting: Setting) -> None:
         self._state.check()
-        self._state.settings[setting.id] = setting
+        self._state.put(setting)
         self._state.tell("setting")
 
     async def remove(self, kind: str, name: str, owner: UUID | None = None) -> None:

@@ -50,6 +50,13 @@ class State:
     """Set when the peer has what was done, for those who wait for that; None: at once."""
     listeners: list["asyncio.Queue[str]"] = field(default_factory=list)
 
+    stamps: dict[UUID, int] = field(default_factory=dict)
+    """When each setting was put, by the hybrid clock."""
+
+    def put(self, setting: Setting) -> None:
+        self.settings[setting.id] = setting
+        self.stamps[setting.id] = self.clock.now()
+
     def check(self) -> None:
         if self.away:
             raise Unavailable("the store is away")

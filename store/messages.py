@@ -10,6 +10,7 @@ import psycopg
 import structlog
 from psycopg import AsyncConnection
 
+from store import dispatch
 from store.blob import Blob
 from store.connections import Connections, Row, bounded
 from store.envelope import envelope, written
@@ -45,10 +46,16 @@ SINGLE = "insert into public.single_copy select unnest(%s::uuid[]), null on conf
 SEND = """
 select repeated, demanded from public.send(%s, %s, %s, %s, %s::smallint, %s, %s, %s, %s, %s, %s, %s, %b,
   %s::jsonb, %s, %s, %s, %s)"""
-LISTED = """
+LISTED = (
+    """
 select id, mailbox_id, caller, caller_name, recorded, seconds, urgent, cut_off, folder, node,
-       details, deliver_at
-  from public.message_listed"""
+       details, deliver_at, """
+    + dispatch.ACCEPTED
+    + """
+  from public.message_listed m
+ where """
+    + dispatch.HELD
+)
 WHOLE, PIECE = 4 * 2**20, 2**20
 """Bytes of audio that go along with their statement; and, of more, at once. The library that talks to the
 server keeps a copy of what it sends, and a mail in quarantine has tens of megabytes."""
@@ -62,23 +69,30 @@ waited for."""
 IN_MAILBOX = (
     LISTED
     + """
- where mailbox_id = %s and folder = any(%s) and (deliver_at is null or deliver_at <= now())
+   and mailbox_id = %s and folder = any(%s) and (deliver_at is null or deliver_at <= now())
  order by array_position(array['new', 'saved', 'deleted'], folder), urgent desc, recorded, id"""
 )
 MARK = "select public.mark(%s, %s, %s::smallint, %s::bigint, %s, %s)"
-COUNTS = """
+COUNTS = (
+    """
 select count(*) filter (where s.is_read is not true),
        count(*) filter (where s.is_read),
        count(*) filter (where m.urgent and s.is_read is not true),
        count(*) filter (where m.urgent and s.is_read)
   from public.message m left join public.message_state s on s.message_id = m.id
  where m.mailbox_id = %s and s.deleted is not true and s.purged is not true
-   and (m.deliver_at is null or m.deliver_at <= now()) and m.details->>'kind' is distinct from 'broadcast'"""
-SIZE = """
+   and (m.deliver_at is null or m.deliver_at <= now()) and m.details->>'kind' is distinct from 'broadcast'
+   and """
+    + dispatch.HELD
+)
+SIZE = (
+    """
 select coalesce(sum(octet_length(coalesce(h.audio, m.audio))), 0)::bigint
   from public.message m left join public.message_state s on s.message_id = m.id
   left join public.message h on h.id = m.audio_of
- where m.mailbox_id = %s and s.purged is not true"""
+ where m.mailbox_id = %s and s.purged is not true and """
+    + dispatch.HELD
+)
 AUDIO = """
 select coalesce(h.audio, m.audio)
   from public.message m left join public.message_state s on s.message_id = m.id
@@ -87,13 +101,16 @@ select coalesce(h.audio, m.audio)
 AGED = (
     LISTED
     + """
- where folder = %s and since < %s and (deliver_at is null or deliver_at <= now())
+   and folder = %s and since < %s and (deliver_at is null or deliver_at <= now())
+   and (folder <> 'saved' or details->>'dispatch' is null or """
+    + dispatch.ACCEPTED
+    + """)
  order by since, id limit %s"""
 )
 FUTURE = (
     LISTED
     + """
- where details->>'sender' = %s and deliver_at > %s and folder = 'new' order by deliver_at, id"""
+   and details->>'sender' = %s and deliver_at > %s and folder = 'new' order by deliver_at, id"""
 )
 
 
@@ -189,7 +206,7 @@ class PostgresMessages:
         return [_message(row) for row in await self._connections.query(IN_MAILBOX, (mailbox_id, wanted))]
 
     async def get(self, message_id: UUID) -> Message | None:
-        rows = await self._connections.query(LISTED + " where id = %s", (message_id,))
+        rows = await self._connections.query(LISTED + " and id = %s", (message_id,))
         return _message(rows[0]) if rows else None
 
     async def audio(self, message_id: UUID) -> bytes:
@@ -272,4 +289,4 @@ def _values(message: NewMessage, node: int) -> tuple[object, ...]:
 
 
 def _message(row: Row) -> Message:
-    return Message(*(*row[:8], Folder(row[8]), row[9], envelope(row[10], row[11])))
+    return Message(*(*row[:8], Folder(row[8]), row[9], envelope(row[10], row[11]), row[12]))

@@ -47,6 +47,8 @@ class MessageKind(StrEnum):
     """The system's, to everybody; lights no lamp."""
     READ_RECEIPT = "read receipt"
     NON_DELIVERY = "non-delivery"
+    OVERRULED = "overruled"
+    """Somebody else has accepted a dispatch message after the user did, in a cut; `about` is his copy."""
     OUTGOING = "outgoing"
     """Kept in OUTGOING until all of its recipients elsewhere have it."""
     QUARANTINED = "quarantined"
@@ -108,6 +110,8 @@ class Envelope:
     """In playing order; () when all of the audio is the sender's own."""
     remote: Remote | None = None
     """Set for a message that came by mail from another system."""
+    dispatch: UUID | None = None
+    """The same in all copies of a message that only one of its recipients shall keep (store/dispatch.py)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +191,13 @@ class Message:
     node: int
     """Number of the node that took it."""
     envelope: Envelope = Envelope()
+    accepted: bool = False
+    """A dispatch message that its owner has accepted."""
+
+    @property
+    def open_dispatch(self) -> bool:
+        """Whether it waits for somebody to accept it."""
+        return self.envelope.dispatch is not None and not self.accepted
 
 
 class Mark(StrEnum):
@@ -207,6 +218,36 @@ AGES = {Mark.READ: Folder.NEW, Mark.DELETE: Folder.SAVED, Mark.PURGE: Folder.DEL
 def copy_id(message_id: UUID, mailbox_id: UUID) -> UUID:
     """The message that one of many recipients gets; the same however often it is sent."""
     return uuid5(message_id, str(mailbox_id))
+
+
+class Answer(StrEnum):
+    """What the owner of a copy does with a dispatch message."""
+
+    ACCEPT = "accept"
+    DECLINE = "decline"
+
+
+class Outcome(StrEnum):
+    """What became of an answer."""
+
+    KEPT = "kept"
+    HAD = "had"
+    """He had accepted it already."""
+    TAKEN = "taken"
+    """Somebody else had accepted it: nothing was changed."""
+    LAST = "last"
+    """All others have declined, so he may not: nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """One answer: whose, to which copy, and when by hybrid logical clock and node."""
+
+    mailbox_id: UUID
+    answer: Answer
+    message_id: UUID
+    hlc: int
+    node: int
 
 
 @dataclass(frozen=True, slots=True)

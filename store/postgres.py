@@ -13,6 +13,7 @@ from store.errors import StoreError, Unavailable
 from store.ids import HybridClock
 from store.messages import PostgresMessages
 from store.outbox import PostgresOutbox
+from store.postgres_dispatch import PostgresDispatches
 from store.settings import PostgresSettings
 from store.sign_ins import PostgresSignIns
 from store.users import PostgresUsers
@@ -44,6 +45,7 @@ class PostgresStore:
         self._clock = HybridClock()
         self._connections = Connections(conninfo, self._greet, most=connections, keep=min(connections, KEPT))
         self.users = PostgresUsers(self._connections, self._clock, node)
+        self.dispatches = PostgresDispatches(self._connections, self._clock, node)
         self.settings = PostgresSettings(self._connections, self._clock, node)
         self.messages = PostgresMessages(self._connections, self._clock, node, replicated)
         self.sign_ins = PostgresSignIns(self._connections, self._clock, node)

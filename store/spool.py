@@ -63,6 +63,10 @@ class SpoolEntry:
     """Its author has not sent it, and does not want it sent by itself: what a crash leaves is dropped."""
     forwards: UUID | None = None
     """The message whose sound follows behind this one's; then this one may be empty."""
+    continues: UUID | None = None
+    """The recording that this one is to be put behind: what a crash left of both is one message."""
+    begun_at: float = 0.0
+    """Seconds that recording had then. One that is longer has got this one already."""
 
 
 class Spool:
@@ -234,7 +238,8 @@ def _parsed(text: bytes) -> SpoolEntry:
     values["id"] = UUID(str(values["id"]))
     values["recorded"] = datetime.fromisoformat(values["recorded"])
     values["mailbox_id"] = UUID(str(values["mailbox_id"])) if values["mailbox_id"] else None
-    values["forwards"] = UUID(str(values["forwards"])) if values.get("forwards") else None
+    for name in ("forwards", "continues"):
+        values[name] = UUID(str(values[name])) if values.get(name) else None
     values["addressees"] = tuple(values.get("addressees", ()))
     return SpoolEntry(**values)
 

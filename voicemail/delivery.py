@@ -30,6 +30,8 @@ log = structlog.get_logger()
 
 FIRST_PAUSE = 0.5
 LONGEST_PAUSE = 30.0
+JOINED = 0.01
+"""Seconds by which a recording has to be longer than it was, to hold what was put behind it."""
 LINGER = 2.0
 """Seconds that deposits in progress get when the worker ends."""
 
@@ -114,12 +116,17 @@ class Delivery:
         await asyncio.to_thread(self._spool.remove, draft.entry.id)
 
     async def append(self, draft: "Draft", addition: "Draft") -> "Draft":
-        """Join two recordings to one. A crash in between may deliver the addition a second time, as a
-        message of its own; it never loses it."""
+        """Join two recordings to one. What a crash leaves in between is joined at the next start, where
+        `addition` was begun as what continues `draft`."""
         seconds = await asyncio.to_thread(_join, draft.path, addition.path)
         longer = await self.change(draft, seconds=seconds)
         await self.drop(addition)
         return longer
+
+    async def lengthen(self, draft: "Draft", samples: bytes) -> "Draft":
+        """Put a sound (mu-law, 8 kHz) behind a recording."""
+        seconds = await asyncio.to_thread(_extend, draft.path, wav.parse(wav.file_ulaw(samples)))
+        return await self.change(draft, seconds=seconds)
 
     async def deliver(self, draft: "Draft", complete: bool = True) -> bool:
         """Hand over a recording; one that is not complete is marked cut off. True when the store holds
@@ -204,8 +211,10 @@ class Delivery:
         """Try what waits, oldest first, until the store fails again. Whether something was done."""
         settled = False
         for entry in list(self._waiting.values()):
+            if entry.id not in self._waiting:
+                continue  # put behind another one meanwhile
             try:
-                await self._settle(entry)
+                await self._settle(await self._whole(entry))
             except Unavailable:
                 break
             except Exception:
@@ -216,6 +225,18 @@ class Delivery:
         if not self._waiting:
             self._something.clear()
         return settled
+
+    async def _whole(self, entry: SpoolEntry) -> SpoolEntry:
+        """With what was to be put behind it when it was left behind."""
+        for more in [each for each in self._waiting.values() if each.continues == entry.id]:
+            try:
+                entry = await asyncio.to_thread(_put_behind, self._spool, entry, more)
+            except BadSound as error:
+                log.error("a recording cannot be joined", why=str(error), **_told(more))
+                continue
+            del self._waiting[more.id]
+            log.info("recording joined to the one it continues", joined=str(more.id), **_told(entry))
+        return entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,9 +258,25 @@ def _loaded(entry: SpoolEntry, path: Path) -> tuple[SpoolEntry, bytes]:
     return replace(entry, seconds=wav.parse(audio).seconds), audio
 
 
+def _put_behind(spool: Spool, entry: SpoolEntry, more: SpoolEntry) -> SpoolEntry:
+    """Join what a crash left, once however often it is tried. Raises BadSound."""
+    entry, _ = _loaded(entry, spool.path(entry.id))
+    more, addition = _loaded(more, spool.path(more.id))
+    seconds = entry.seconds or 0.0
+    if addition and seconds < more.begun_at + JOINED:
+        seconds = _join(spool.path(entry.id), spool.path(more.id))
+    entry = spool.finish(entry.id, seconds=seconds, complete=more.complete)
+    spool.remove(more.id)
+    return entry
+
+
 def _join(first: Path, second: Path) -> float:
     """Put `second` behind `first`, as one file replaced at once and on disk. Returns its seconds."""
-    whole = wav.join((wav.read(first), wav.read(second)))
+    return _extend(first, wav.read(second))
+
+
+def _extend(first: Path, sound: wav.Sound) -> float:
+    whole = wav.join((wav.read(first), sound))
     part = first.with_suffix(".part")
     with part.open("wb") as out:
         out.write(whole)

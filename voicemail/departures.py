@@ -69,7 +69,7 @@ async def depart(
         message,
         id=copy_id(message.id, OUTGOING),
         mailbox_id=OUTGOING,
-        envelope=replace(message.envelope, kind=MessageKind.OUTGOING),
+        envelope=replace(message.envelope, kind=MessageKind.OUTGOING, dispatch=None),
     )
     kept = await store.messages.deposit(leaving, audio, wait=wait)
     due = message.envelope.deliver_at

@@ -21,7 +21,7 @@ from store.api import Store
 from store.errors import Unavailable
 from store.model import PinPolicy, User
 from voicemail.conversation.desk import Desk, Sounds
-from voicemail.conversation.host import Caller, Mailbox, Place, Reception, SignIn
+from voicemail.conversation.host import Caller, Inquiry, Mailbox, Place, Reception, SignIn, place_with
 from voicemail.conversation.switchboard import Switchboard
 from voicemail.delivery import Delivery
 from voicemail.greetings import Greetings
@@ -29,7 +29,8 @@ from voicemail.missed import report
 from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.book import Policies
 from voicemail.policy.builtin import OPENING
-from voicemail.policy.model import Action, CallHandler, Go, Holidays, RoutingRule, Schedule, Table
+from voicemail.policy.model import Action, CallHandler, Go, Holidays, Interview, RoutingRule, Schedule, Table
+from voicemail.policy.numbers import spellings
 from voicemail.policy.routing import Facts, decide
 from voicemail.policy.schedule import is_active
 
@@ -51,15 +52,16 @@ class Book:
     schedules: Mapping[str, Schedule]
     holidays: Mapping[str, Holidays]
     now: datetime
+    interviews: Mapping[str, Interview] = field(default_factory=dict)
 
     def active(self, schedule: str) -> bool:
         """Whether a schedule is active now; one that does not exist never is."""
         hours = self.schedules.get(schedule)
         return hours is not None and is_active(hours, self.holidays.get(hours.holidays), self.now)
 
-    def handler(self, extension: str) -> str:
-        """The name of the handler that has this number; "" when none has."""
-        return next((name for name, each in self.handlers.items() if each.extension == extension), "")
+    def place(self, extension: str) -> Place | None:
+        """The handler or interview that has this number; None when none has."""
+        return place_with(extension, self.handlers, self.interviews)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +77,17 @@ def caller_of(invite: Invite) -> str:
     return invite.asserted or invite.caller
 
 
+def caller_known(invite: Invite, found: "Found") -> User | None:
+    """The user whose number calls, as it came or with a + for 00."""
+    return next(filter(None, map(found.get, spellings(caller_of(invite)))), None)
+
+
 def candidates(invite: Invite, settings: "PilotSettings") -> tuple[str, ...]:
     """The numbers that may name the mailbox, in order: who forwarded the call, the one called originally
     first or last as the trunk's setting says, then the number dialled."""
     forwarded = forwarding(invite, settings)[:MOST_FORWARDINGS]
     dialled = () if invite.dialled == settings.pilot else (invite.dialled,)
-    return tuple(filter(None, (*forwarded, *dialled)))
+    return tuple(form for each in filter(None, (*forwarded, *dialled)) for form in spellings(each))
 
 
 def forwarding(invite: Invite, settings: "PilotSettings") -> tuple[str, ...]:
@@ -120,20 +127,24 @@ def route(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -
 
 
 def _attempt_sign_in(invite: Invite, found: Found) -> Place | None:
-    known = found.get(invite.identified) or found.get(caller_of(invite))
+    known = found.get(invite.identified) or caller_known(invite, found)
     return SignIn() if known else None
 
 
 def _attempt_forward(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -> Place | None:
     """The mailbox of the first candidate that is somebody's."""
-    caller = found.get(invite.identified) or found.get(caller_of(invite))
-    reasons = {each.number: each.reason for each in reversed(redirections(invite, settings))}
+    caller = found.get(invite.identified) or caller_known(invite, found)
+    reasons = {
+        form: each.reason
+        for each in reversed(redirections(invite, settings))
+        for form in spellings(each.number)
+    }
     for number in candidates(invite, settings):
         user = found.get(number)
         if user and caller and user.id == caller.id:
             return SignIn()
-        if handler := "" if user else book.handler(number):
-            return Reception(handler, transfer=True)
+        if place := None if user else book.place(number):
+            return place
         if user or (number not in found and may_be_extension(number)):
             return Mailbox(number, user, reasons.get(number, Reason.UNKNOWN))
     return None
@@ -210,7 +221,7 @@ class Pilot:
         """What routing needs is looked up while it still rings, so that the caller hears no silence.
         `missed` gets the user whose caller leaves no message."""
         invite, settings = call.invite, self._settings
-        callers = (invite.identified, caller_of(invite))
+        callers = (invite.identified, *spellings(caller_of(invite)))
         looked, book = await asyncio.gather(
             self._phonebook.look_up(candidates(invite, settings), callers), self._book()
         )
@@ -234,6 +245,7 @@ class Pilot:
             await policies.all(Schedule),
             await policies.all(Holidays),
             self._now(),
+            await policies.all(Interview),
         )
 
 
@@ -244,11 +256,13 @@ def told(place: Place) -> dict[str, str]:
             return {"to": "mailbox", "mailbox": extension, "reason": str(reason)}
         case Reception(name):
             return {"to": "handler", "handler": name}
+        case Inquiry(name):
+            return {"to": "interview", "interview": name}
     return {"to": type(place).__name__.lower()}
 
 
 def _caller(invite: Invite, found: Found) -> Caller:
-    identified, hint = found.get(invite.identified), found.get(caller_of(invite))
+    identified, hint = found.get(invite.identified), caller_known(invite, found)
     return Caller(hint, identified, internal=bool(identified or (hint and invite.trunk)))
 
 

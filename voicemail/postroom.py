@@ -100,6 +100,8 @@ async def _to_undeliverable(store: Store, message: NewMessage, audio: bytes, wai
     boxes = (await planned(store, (UNDELIVERABLE,))).mailboxes
     if not boxes:
         return None
+    if message.envelope.dispatch:  # for those to see that nobody gets it: all of them
+        message = replace(message, envelope=replace(message.envelope, dispatch=None))
     log.warning("message sent to the undeliverable list", message_id=str(message.id), copies=len(boxes))
     return await store.messages.send(message, boxes, audio, wait=wait)
 

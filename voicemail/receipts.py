@@ -41,7 +41,7 @@ log = structlog.get_logger()
 DISPOSITIONS = {Mark.READ: "displayed", Mark.DELETE: "deleted"}
 UNHEARD = "unheard"
 """Kind of a user's settings, named by the ids of saved messages that nobody has heard."""
-REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY)
+REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY, MessageKind.OVERRULED)
 """Never answered."""
 SILENCE = wav.file_ulaw(wav.SILENCE * wav.PLAYABLE)
 

@@ -21,7 +21,7 @@ import pytest_asyncio
 
 from sip import wav
 from store.ids import uuid7
-from store.model import OUTGOING, QUARANTINE, Envelope, MessageKind, NewMessage, Setting
+from store.model import OUTGOING, QUARANTINE, Envelope, Folder, MessageKind, NewMessage, Setting
 from tests.acceptance import scene
 from tests.acceptance.apart import (
     ENOUGH,
@@ -318,7 +318,7 @@ async def test_what_foreign_mail_servers_and_programs_report_reaches_the_author(
     assert [(by_address[each].kind, by_address[each].why) for each in to] == [
         (MessageKind.READ_RECEIPT, ""), (MessageKind.NON_DELIVERY, "gone"), (MessageKind.NON_DELIVERY, "late")
     ]  # fmt: skip
-    assert await apart.here.store.messages.listing(OUTGOING) == []
+    assert await apart.here.store.messages.listing(OUTGOING, Folder.NEW) == []
 
 
 async def test_that_a_message_arrived_is_nothing_to_be_told(apart: Apart, foreign: Foreign) -> None:

@@ -15,11 +15,12 @@ import pytest
 from store.errors import StoreError
 from store.features import SCHEMA
 from store.ids import uuid7
-from store.model import Folder, Mark, NewWork, Work
+from store.model import Answer, Folder, Mark, NewWork, Outcome, Work
 from store.postgres import PostgresStore
 from tests.fakes.followers import deliver, followed
 from tests.fakes.pair import Pair, Servers, open_pair, running_servers
 from tests.fakes.store_contract import FAR, NOON, POLICY, message, user
+from tests.fakes.store_contract_dispatch import dispatched, of, team
 
 AUDIO = bytes(range(256)) * 312  # 80 kB
 
@@ -413,3 +414,44 @@ async def test_a_message_written_on_both_sides_of_a_cut_is_the_earlier_one_on_bo
         assert [await store.messages.audio(each) for each in (first, second)] == [b"early", b"early"]
         kept = await store.messages.get(second)
         assert kept and kept.folder is Folder.SAVED
+
+
+async def test_a_dispatch_accepted_on_both_sides_of_a_cut_is_the_last_ones_on_both(
+    pair: Pair,
+) -> None:
+    one, two = pair.stores
+    for store in pair.stores:
+        await store.agree(SCHEMA)
+    for replica in pair.replicas:
+        assert await replica.cover()
+    people = await team(one, 3)
+    twice, all_declined = await dispatched(one, people), await dispatched(one, people)
+    await pair.caught_up()
+    pair.servers.cut()
+    for replica in pair.replicas:
+        await replica.switch_synchronous(False)
+    ann, ben, carl = people
+    answered = [
+        await store.dispatches.answer(of(new, who), answer)
+        for store, new, who, answer in (
+            (one, twice, ann, Answer.ACCEPT),
+            (two, twice, ben, Answer.ACCEPT),
+            (two, all_declined, ann, Answer.DECLINE),
+            (one, all_declined, ben, Answer.DECLINE),
+            (two, all_declined, carl, Answer.DECLINE),
+        )
+    ]
+    assert answered == [Outcome.KEPT] * 5, "neither side refuses anything"
+    for store, who in ((one, ann), (two, ben)):
+        assert of(twice, who) in [m.id for m in await store.messages.listing(who.id)]
+    pair.servers.join()
+    await pair.caught_up()
+    assert await pair.same()
+    for store in pair.stores:
+        there = {m.id for who in people for m in await store.messages.listing(who.id)}
+        assert there == {of(twice, ben), of(all_declined, carl)}
+        told = {each.id: each for each in await store.dispatches.all()}
+        assert [each.mailbox_id for each in told[twice.id].overruled] == [ann.id]
+        counted = [(await store.messages.counts(who.id)).new for who in people]
+        assert counted == [0, 1, 1]
+    assert await one.dispatches.all() == await two.dispatches.all()

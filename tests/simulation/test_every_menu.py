@@ -20,16 +20,19 @@ from typing import Any
 import pytest
 import structlog
 
+from sip import wav
 from sip.call import Sound, Transferred
 from sip.invite import Invite, Reason, Redirection
-from store.model import Envelope, Mark, Setting
+from store.ids import uuid7
+from store.model import Envelope, Mark, NewMessage, Setting, setting_id
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step
 from tests.fakes.desk import ANNA, BEN, CHEAP, PILOT, PIN, House, house
 from voicemail import conversation, pins
+from voicemail.conversation.dispatch import DURING_DISPATCH
 from voicemail.conversation.hear_messages import DAMAGED, DURING
 from voicemail.conversation.menu import HELP, Menu
 from voicemail.policy.book import OPTIONS
-from voicemail.policy.model import ClassOfService, MenuStyle, UserOptions
+from voicemail.policy.model import ClassOfService, Interview, MenuStyle, UserOptions, question_kind
 from voicemail.policy.transfers import OnBusy, Transfer
 from voicemail.prompts import SHIPPED, catalogue
 
@@ -37,8 +40,9 @@ OWN, STRANGER = Invite("c", PILOT, "1001"), Invite("c", PILOT, "+4930555")
 FORWARDED = Invite("c", PILOT, "+4930555", redirections=(Redirection("1001", Reason.NO_REPLY),))
 BERG, SON = replace(ANNA, name="Anna Berg", mail="anna@example.com"), replace(BEN, name="Ben Berg")
 GOOD = "274916"
-NOT_ASKED = {id(DURING), id(DAMAGED)}
-"""They listen while something plays: test_marks.py, test_user_side.py, test_hear_messages.py."""
+NOT_ASKED = {id(DURING), id(DURING_DISPATCH), id(DAMAGED)}
+"""They listen while something plays: test_marks.py, test_user_side.py, test_hear_messages.py,
+test_dispatch.py."""
 MADE_ON_THE_WAY = {"review_cancel", "language_de", "device_mail", "directory_press", "directory_search_again"}
 """Said by menus that no table has: leave_message.py, setup/messages.py, setup/devices.py, address.py,
 directory.py."""
@@ -140,6 +144,12 @@ async def deleted(home: House) -> None:
     await home.store.messages.mark((await home.leave()).id, Mark.DELETE)
 
 
+async def dispatched(home: House) -> None:
+    new = NewMessage(uuid7(), ANNA.id, "+4930555", "", START, 4.0)
+    new = replace(new, envelope=Envelope(dispatch=new.id))
+    await home.store.messages.send(new, [ANNA.id, BEN.id], wav.file_ulaw(b"\x55" * 4 * wav.RATE))
+
+
 async def waiting(home: House) -> None:
     due = START + timedelta(days=1)
     await home.leave(BEN, envelope=Envelope(sender=ANNA.id, recipients=("1002",), deliver_at=due))
@@ -165,9 +175,20 @@ async def screens(home: House) -> None:
     await rings_first(home, announce=True, ask_name=True, confirm=True)
 
 
+async def asks(home: House) -> None:
+    for number in (1, 2):
+        question = wav.file_ulaw(b"\x20" * wav.RATE)
+        await home.store.users.set_greeting(
+            setting_id(Interview.KIND, "claims"), question, question_kind(number)
+        )
+    interview = Interview(extension="4600", questions=(30.0, 30.0), messages_to=("1001",))
+    await home.store.settings.put(Setting(Interview.KIND, "claims", interview.model_dump_json()))
+
+
 STORIES: dict[str, Story] = {
     "signing in elsewhere": Story((Barges("*"), "1001", PIN, "*"), invite=STRANGER),
     "hearing a message": Story((PIN, "1", "9", "2", "*"), House.leave),
+    "a dispatch message": Story((PIN, "1", "9", "2", "*"), dispatched),
     "deleted messages": Story((PIN, "3", "2", "9", "2", "*"), deleted),
     "finding": Story((PIN, "5", "4930555", "#", "*"), House.leave),
     "replying": Story((PIN, "1", "4", "", 5.0, "#", "#", "*"), from_ben),
@@ -187,6 +208,7 @@ STORIES: dict[str, Story] = {
         (PIN, "4", "2", "3", "1", "2", "1002", "1", "4", 2.0, "#", "3", "1002", "*", "*", "*", "*")
     ),
     "personal": Story((PIN, "4", "3", "1", GOOD, GOOD, "2", 2.0, "#", "3", "1", "*", "*", "*")),
+    "own numbers": Story((PIN, "4", "3", "4", "1", "030555777", "2", "1", "*", "*", "*", "*")),
     "transfer": Story((PIN, "4", "4", "1", "1", "2", "1002", "3", "4", "3", "*", "5", "*", "*", "*", "*")),
     "another transfer": Story(
         (PIN, "4", "4", "2", "1", "2", "1002", "6", "0310", "7", "4", "1", "*", "*", "3", "5", "*", "*")
@@ -208,6 +230,7 @@ STORIES: dict[str, Story] = {
     "a caller who is not wanted": Story(
         (Barges("1"), "001", 2.0, 5.0, "#", ""), screens, STRANGER, answers=("2",)
     ),
+    "an interview": Story((4.0, 4.0, ""), asks, Invite("c", "4600", "+4930555")),
     "the directory": Story((Barges("4"), "", "23", "2", 5.0, "#", ""), invite=STRANGER),
 }
 

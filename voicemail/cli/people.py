@@ -3,6 +3,7 @@
 import json
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,13 +12,14 @@ import typer
 import voicemail.prompts
 from sip.digest import REALM, ha1
 from store.api import Store
+from store.errors import NotFound
 from store.model import Setting
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, with_store
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
 from voicemail.policy import people
 from voicemail.policy.book import OPTIONS
-from voicemail.policy.house import ALTERNATE, House, look
+from voicemail.policy.house import ALTERNATE, OWN, House, look
 from voicemail.policy.model import UserOptions
 from voicemail.policy.people import Known, Person
 
@@ -43,7 +45,7 @@ def known(config: Config) -> Known:
     """What users can name besides policies: trunks and languages."""
     folder = Path(voicemail.prompts.__path__[0])
     spoken = frozenset(each.parent.name for each in folder.glob("*/*.toml"))
-    return Known(frozenset(trunk.name for trunk in config.trunk), spoken)
+    return Known(frozenset(trunk.name for trunk in config.trunk), spoken, config.sip.pilot)
 
 
 def options(
@@ -66,9 +68,16 @@ def options(
 
 
 @extension_app.command("add")
-def add_extension(extension: Extension, number: Number, config: ConfigPath = DEFAULT_CONFIG) -> None:
+def add_extension(
+    extension: Extension,
+    number: Number,
+    own: Annotated[
+        bool, typer.Option("--own", help="As if the user had added it: checked by his class of service.")
+    ] = False,
+    config: ConfigPath = DEFAULT_CONFIG,
+) -> None:
     """Give a user a further number."""
-    _change_numbers(extension, number, True, config)
+    _change_numbers(extension, number, True, config, own)
     say(f"{extension}: also {number}")
 
 
@@ -114,8 +123,8 @@ def sip_password(
 async def save(store: Store, before: Person | None, after: Person) -> None:
     """Write what differs. Further numbers come last and go first, so that one which stays behind when this
     breaks off leads nobody astray. Raises Conflict, NotFound, Unavailable."""
-    user_id, had = after.user.id, before.alternates if before else ()
-    for number in sorted(set(had) - set(after.alternates)):
+    user_id, had, will = after.user.id, _numbers(before), _numbers(after)
+    for number in sorted(had.keys() - will.keys()):
         await store.settings.remove(ALTERNATE, number)
     if before is None or before.options != after.options:
         await store.settings.put(Setting(UserOptions.KIND, OPTIONS, after.options.model_dump_json(), user_id))
@@ -123,19 +132,33 @@ async def save(store: Store, before: Person | None, after: Person) -> None:
         await store.users.add(after.user)
     elif before.user != after.user:
         await store.users.change(after.user)
-    for number in sorted(set(after.alternates) - set(had)):
-        await store.settings.put(Setting(ALTERNATE, number, json.dumps({"user": str(user_id)})))
+    for number, own in sorted(will.items() - had.items()):
+        if own:
+            await store.settings.put(Setting(OWN, number, "{}", user_id))
+        said = {"user": str(user_id)} | ({"own": True} if own else {})
+        await store.settings.put(Setting(ALTERNATE, number, json.dumps(said)))
+    for number in sorted(each for each, own in (had.items() - will.items()) if own):
+        with suppress(NotFound):
+            await store.settings.remove(OWN, number, user_id)
 
 
-def _change_numbers(extension: str, number: str, more: bool, config: ConfigPath) -> None:
+def _numbers(person: Person | None) -> dict[str, bool]:
+    """Further numbers, and whether each is the user's own."""
+    return dict.fromkeys(person.alternates, False) | dict.fromkeys(person.own, True) if person else {}
+
+
+def _change_numbers(extension: str, number: str, more: bool, config: ConfigPath, own: bool = False) -> None:
     async def work(loaded: Config, store: Store) -> None:
         house = await look(store)
         before = _person(house, extension)
-        if not more and number not in before.alternates:
+        column = people.OWN_NUMBERS if own or number in before.own else people.NUMBERS
+        present = before.own if column == people.OWN_NUMBERS else before.alternates
+        if not more and number not in present:
             raise VoicemailError(f"user {extension}: {number} is none of the further numbers")
-        rest = [each for each in before.alternates if each != number]
-        cells = {people.NUMBERS: ",".join([*rest, number] if more else rest) or "-"}
-        after = people.edited(before, cells)
+        if more and number in (*before.own, *before.alternates):
+            raise VoicemailError(f"user {extension}: {number} is one of the further numbers already")
+        rest = [each for each in present if each != number]
+        after = people.edited(before, {column: ",".join([*rest, number] if more else rest) or "-"})
         if wrong := people.why_not(house, known(loaded), before, after):
             raise VoicemailError(f"user {extension}: {wrong[0]}")
         await save(store, before, after)

@@ -28,12 +28,14 @@ from voicemail.policy.model import (
     CallHandler,
     ClassOfService,
     Holidays,
+    Interview,
     Members,
     PinRules,
     RestrictionTable,
     RoutingRule,
     Schedule,
     Undeliverable,
+    question_kind,
 )
 from voicemail.policy.references import NOUNS, doubts, mistakes, needed_by
 from voicemail.policy.text import changed, keys, shown
@@ -45,6 +47,7 @@ ONLY = "default"
 HELP: Mapping[type[Policy], str] = {
     ClassOfService: "Classes of service: what users may do, how long, how much.",
     CallHandler: "Call handlers: what answers calls that are for nobody in particular.",
+    Interview: "Interviews: questions that callers answer; all answers are one message.",
     Members: "Distribution lists.",
     Schedule: "Schedules: when somebody is there.",
     Holidays: "Lists of days off, for schedules.",
@@ -59,6 +62,7 @@ HELP: Mapping[type[Policy], str] = {
 COLUMNS: Mapping[type[Policy], Sequence[str]] = {
     ClassOfService: ("pin_rules", "longest_message", "quota.no_receive", "transfer_table", "dial_out_table"),
     CallHandler: ("extension", "schedule", "messages_to", "after_message"),
+    Interview: ("extension", "questions", "messages_to", "after_message"),
     Members: ("display_name", "extension", "members"),
     RoutingRule: (
         "table",
@@ -111,6 +115,8 @@ def _named(kind: type[Policy]) -> typer.Typer:
         _add_members(app)
     if kind in (Location, Contact):
         _add_record(app, kind)
+    if kind is Interview:
+        _add_questions(app)
     return app
 
 
@@ -150,10 +156,7 @@ def _add_record(app: typer.Typer, kind: type[Policy]) -> None:
 
     @app.command("record", help="Give it a recorded name, by which it is spoken of.")
     def record(name: Name, file: recording, config: ConfigPath = DEFAULT_CONFIG) -> None:
-        name = _written(kind, name)
-        audio = None if file == "-" else Path(file).read_bytes()
-        if audio is not None and not is_sound(audio):
-            raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
+        name, audio = _written(kind, name), _recording(file)
 
         async def work(_: Config, store: Store) -> None:
             _one(await _around(store, kind, name), kind, name)
@@ -175,6 +178,48 @@ def _add_long_list(app: typer.Typer, kind: type[Policy]) -> None:
             await show_pages(rows_of(store, kind, keys(kind), _written(kind, after), most), as_json)
 
         with_store(config, work)
+
+
+def _add_questions(app: typer.Typer) -> None:
+    number = Annotated[int, typer.Argument(min=1, max=20, help="Which question, from 1.")]
+    recording = Annotated[str, typer.Argument(help="8 kHz mono WAV; - takes the recording away.")]
+
+    @app.command("record", help="Give a question its recording. One that has none is not asked.")
+    def record(name: Name, question: number, file: recording, config: ConfigPath = DEFAULT_CONFIG) -> None:
+        audio = _recording(file)
+
+        async def work(_: Config, store: Store) -> None:
+            asked = len(_one(await look(store), Interview, name).questions)
+            if question > asked:
+                raise VoicemailError(f"interview {name!r}: it has {asked} questions; set questions first")
+            await store.users.set_greeting(setting_id(Interview.KIND, name), audio, question_kind(question))
+
+        with_store(config, work)
+        say(f"interview {name!r}: question {question} {'set' if audio else 'taken away'}")
+
+    @app.command("questions", help="Show its questions: how long each answer may be, and what is recorded.")
+    def questions(name: Name, config: ConfigPath = DEFAULT_CONFIG, as_json: Json = False) -> None:
+        async def work(_: Config, store: Store) -> list[dict[str, Any]]:
+            longest = _one(await look(store), Interview, name).questions
+            owner = setting_id(Interview.KIND, name)
+            return [
+                {
+                    "Question": n,
+                    "Seconds": seconds,
+                    "Recording": bool(await store.users.greeting(owner, question_kind(n))),
+                }
+                for n, seconds in enumerate(longest, 1)
+            ]
+
+        show(with_store(config, work), as_json)
+
+
+def _recording(file: str) -> bytes | None:
+    """None for -. Raises OSError, VoicemailError."""
+    audio = None if file == "-" else Path(file).read_bytes()
+    if audio is not None and not is_sound(audio):
+        raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
+    return audio
 
 
 def _list(kind: type[Policy], config: ConfigPath, as_json: bool) -> None:
@@ -276,6 +321,9 @@ def _remove(kind: type[Policy], name: str, config: ConfigPath) -> None:
         await store.settings.remove(kind.KIND, name)
         if kind in (Location, Contact):
             await store.users.set_greeting(setting_id(kind.KIND, name), None, NAME)
+        if kind is Interview and not damaged:
+            for number in range(1, len(_one(house, kind, name).questions) + 1):
+                await store.users.set_greeting(setting_id(kind.KIND, name), None, question_kind(number))
         return "as it was supplied" if supplied else "removed"
 
     say(f"{_noun(kind)} {name!r}: {with_store(config, work)}")

@@ -22,7 +22,7 @@ from voicemail.policy.bulk import rules_of
 from voicemail.policy.house import look
 from voicemail.policy.model import PinRules, UserOptions
 from voicemail.policy.people import why_no_lamp
-from voicemail.policy.references import needed_by
+from voicemail.policy.references import needed_by, taken
 from voicemail.worker import local_time
 
 app = typer.Typer(no_args_is_help=True)
@@ -51,7 +51,10 @@ def add(
         raise VoicemailError(f"not an extension: {extension!r} (digits only)")
 
     async def work(loaded: Config, store: Store) -> tuple[User, str]:
-        chosen = _pin(pin, extension, rules_of(await look(store), UserOptions()))
+        house = await look(store)
+        if why := taken(house, extension):
+            raise VoicemailError(why)
+        chosen = _pin(pin, extension, rules_of(house, UserOptions()))
         user = User(
             uuid7(), extension, name, mail, attach, pin_hash=pins.hashed(chosen), lamps=tuple(lamp or ())
         )

@@ -79,6 +79,7 @@ def letterbox(handler: CallHandler, to: tuple[str, ...], longest: float) -> Lett
     return Letterbox(
         handler.extension,
         addressees=to,
+        dispatch=handler.dispatch,
         longest=min(handler.longest_message, longest),
         may_edit=handler.caller_may_edit,
     )

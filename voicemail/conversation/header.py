@@ -14,6 +14,7 @@ from voicemail.words import Words
 KINDS = {
     MessageKind.BROADCAST: ("broadcast_message",),
     MessageKind.READ_RECEIPT: ("read_receipt",),
+    MessageKind.OVERRULED: ("dispatch_overruled",),
 }
 WHY = {
     postroom.GONE: "nobody_has_this_extension",
@@ -38,7 +39,8 @@ async def header(desk: Desk, message: Message) -> tuple[Sound, ...]:
     if e.kind is MessageKind.NON_DELIVERY:
         return (*undelivered(desk.words, e), *received(desk, message))
     marks = (*(("urgent",) if message.urgent else ()), *(("private",) if e.private else ()))
-    return (*KINDS.get(e.kind, ()), *marks, *await sender(desk, message), *received(desk, message))
+    kind = ("dispatch_message",) if message.open_dispatch else KINDS.get(e.kind, ())
+    return (*kind, *marks, *await sender(desk, message), *received(desk, message))
 
 
 def undelivered(words: Words, envelope: Envelope) -> tuple[str, ...]:

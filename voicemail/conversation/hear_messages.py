@@ -16,6 +16,7 @@ from store.errors import StoreError, Unavailable
 from store.model import Folder, Mark, Message, MessageKind, User
 from voicemail.conversation.call_sender import call_sender
 from voicemail.conversation.desk import Desk, reach
+from voicemail.conversation.dispatch import AFTER_DISPATCH, DURING_DISPATCH, TAKEN, answer, taken
 from voicemail.conversation.forward import forward
 from voicemail.conversation.header import audio_of, header, part_header, place, properties
 from voicemail.conversation.marks import (
@@ -98,6 +99,8 @@ NOTHING_IN = {
     Folder.SAVED: "no_saved_messages",
     Folder.DELETED: "no_deleted_messages",
 }
+INSTEAD = {Do.SAVE: Do.ACCEPT, Do.DELETE: Do.DECLINE}
+"""With a damaged dispatch message."""
 WINDING = {Do.STEP_BACK: -STEP, Do.STEP_FORWARD: STEP}
 SPEED = {Do.SLOWER: -1, Do.FASTER: 1}
 
@@ -140,8 +143,11 @@ async def hear(
     desk: Desk, call: Call, user: User, message: Message, said: Sequence[Sound], at: float = 0.0
 ) -> Do:
     """Play it and do as the user says. The action that ended it: BACK leaves the list."""
+    if await taken(desk, message):
+        await call.play(TAKEN)
+        return Do.SKIP
     audio = await audio_of(desk, message)
-    if message.envelope.kind is MessageKind.READ_RECEIPT:
+    if message.envelope.kind in (MessageKind.READ_RECEIPT, MessageKind.OVERRULED):
         return await tell_receipt(desk, call, user, message, said)
     if not wav.is_sound(audio):
         return await skip_damaged(desk, call, user, message, said)
@@ -159,6 +165,8 @@ async def hear(
                 case Do.STEP_BACK:
                     tape.wind(-STEP)
                     do = await listen(desk, call, message, tape)
+                case Do.ACCEPT | Do.DECLINE if not await answer(desk, call, user, message, do, tape.heard):
+                    do = await _asked(desk, call, user, message)
                 case _:
                     await _keep_manner(desk, user, tape)
                     return await conclude(desk, call, user, message, do, tape.heard)
@@ -188,13 +196,14 @@ async def listen(desk: Desk, call: Call, message: Message, tape: Tape, *first: S
     """Play `first` and the rest of the tape until a key decides something; None at the end. Before what
     somebody else has said, who that is and when."""
     said, key = first, ""
+    menu = DURING_DISPATCH if message.open_dispatch else DURING
     while True:
-        key = key or (await call.play(*said, until=DURING.offered) if said else "")
-        key = key or await tape.play(call, DURING.offered)
+        key = key or (await call.play(*said, until=menu.offered) if said else "")
+        key = key or await tape.play(call, menu.offered)
         said = ()
-        match do := DURING.keys.get(key):
+        match do := menu.keys.get(key):
             case _ if key == HELP:
-                said, key = DURING.help, ""
+                said, key = menu.help, ""
             case Do.STEP_BACK | Do.STEP_FORWARD:
                 tape.wind(WINDING[do])
                 key = ""
@@ -222,7 +231,7 @@ async def _pause(call: Call) -> str:
 
 async def _asked(desk: Desk, call: Call, user: User, message: Message, *first: Sound) -> Do:
     """The menu after a message, until something ends it; silence means going back."""
-    menu, said = AFTER_DELETED if message.folder is Folder.DELETED else AFTER, first
+    menu, said = after(message), first
     while True:
         match do := await choose(call, menu, *said, style=desk.style):
             case Do.PROPERTIES:
@@ -240,12 +249,22 @@ async def _asked(desk: Desk, call: Call, user: User, message: Message, *first: S
                 return do or Do.BACK
 
 
+def after(message: Message) -> Menu[Do]:
+    """What can be done with it."""
+    if message.open_dispatch:
+        return AFTER_DISPATCH
+    return AFTER_DELETED if message.folder is Folder.DELETED else AFTER
+
+
 async def skip_damaged(desk: Desk, call: Call, user: User, message: Message, said: Sequence[Sound]) -> Do:
     """Say that it cannot be played, and go on; who wants it gone can say so meanwhile."""
     log.error("message cannot be played", message_id=str(message.id))
     await keep_unplayable(desk, user, message)
     key = await call.ask(*said, *DAMAGED.help, keys=DAMAGED.offered, wait=DAMAGED.wait)
-    return await conclude(desk, call, user, message, DAMAGED.keys.get(key, Do.SKIP), False)
+    do = DAMAGED.keys.get(key, Do.SKIP)
+    if message.open_dispatch and do in INSTEAD:
+        await answer(desk, call, user, message, INSTEAD[do], False)
+    return await conclude(desk, call, user, message, do, False)
 
 
 async def conclude(desk: Desk, call: Call, user: User, message: Message, do: Do, heard: bool) -> Do:

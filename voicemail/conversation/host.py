@@ -10,7 +10,7 @@ from uuid import UUID
 from sip.call import Sound
 from sip.invite import Reason
 from store.model import User
-from voicemail.policy.model import Action, GreetingSwitch, RestrictionTable
+from voicemail.policy.model import Action, CallHandler, GreetingSwitch, Interview, RestrictionTable
 from voicemail.policy.transfers import Transfer
 
 ALL_KEYS = "0123456789*#"
@@ -52,6 +52,13 @@ class Reception:
 
 
 @dataclass(frozen=True, slots=True)
+class Inquiry:
+    """An interview, by name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class SignIn:
     """The user's side of the telephone interface."""
 
@@ -75,7 +82,17 @@ class Over:
     said: tuple[Sound, ...] = ()
 
 
-Place = Mailbox | Reception | SignIn | Directory | Elsewhere | Over
+Place = Mailbox | Reception | Inquiry | SignIn | Directory | Elsewhere | Over
+
+
+def place_with(
+    number: str, handlers: Mapping[str, CallHandler], interviews: Mapping[str, Interview]
+) -> Place | None:
+    """The handler or interview that is dialled by a number; None when none is."""
+    if name := next((name for name, each in handlers.items() if each.extension == number), ""):
+        return Reception(name, transfer=True)
+    asked = next((name for name, each in interviews.items() if each.extension == number), "")
+    return Inquiry(asked) if asked else None
 
 
 # ---------------------------------------------------------------------------------------- who answers
@@ -89,6 +106,8 @@ class Letterbox:
     mailbox_id: UUID | None = None
     addressees: tuple[str, ...] = ()
     """Extensions and "list:<name>" of a handler's messages; () for the mailbox itself."""
+    dispatch: bool = False
+    """For whoever of the addressees accepts it first."""
     full: bool = False
     longest: float = 300.0
     """Seconds."""

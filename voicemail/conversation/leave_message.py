@@ -119,9 +119,9 @@ async def review(call: Call, letter: Letter, menu: Menu[Do]) -> None:
 
 def note(desk: Desk, call: Call, box: Letterbox, sender: UUID | None) -> SpoolEntry:
     """What is known of a caller's message before it is recorded."""
-    invite = call.invite
+    invite, name = call.invite, uuid7()
     return SpoolEntry(
-        id=uuid7(),
+        id=name,
         extension=box.extension,
         mailbox_id=box.mailbox_id,
         caller=(invite.asserted or invite.caller)[:LONGEST_TEXT],
@@ -129,5 +129,5 @@ def note(desk: Desk, call: Call, box: Letterbox, sender: UUID | None) -> SpoolEn
         recorded=desk.now(),
         call_id=invite.call_id[:LONGEST_TEXT],
         addressees=box.addressees,
-        envelope=noted(Envelope(sender=sender)),
+        envelope=noted(Envelope(sender=sender, dispatch=name if box.dispatch else None)),
     )

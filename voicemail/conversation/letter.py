@@ -13,6 +13,7 @@ from typing import Any, Self
 
 import structlog
 
+from sip import wav
 from sip.call import Call, HungUp, RecordLimits, Sound
 from store.ids import uuid7
 from store.notes import envelope_of, noted
@@ -22,6 +23,8 @@ from voicemail.delivery import Draft
 
 log = structlog.get_logger()
 
+WORD = 0.3
+"""Seconds of the shortest answer: "yes"."""
 TRIES = 3
 """How often somebody may end too short a recording before the call goes on without."""
 
@@ -97,10 +100,35 @@ class Letter:
 
     async def add(self, *before: Sound) -> bool:
         """Play `before`, record, and put it behind what is there. False when it was too short."""
-        more = await self._take(*before)
+        more = await self._take(*before, behind=self._draft)
         if more and self._draft:
             self._draft = await self._desk.delivery.append(self._draft, more)
         return more is not None
+
+    async def answer(self, longest: float, between: bytes, *before: Sound) -> bool:
+        """Play `before`, record up to `longest` seconds and put it behind what is there, after the sound
+        `between`. One word is an answer; False when there was none."""
+        delivery, limits = self._desk.delivery, self._limits
+        if self._draft:
+            self._draft = await delivery.lengthen(self._draft, between)
+        self._limits = replace(limits, longest=longest)
+        more = await self._take(*before, behind=self._draft, shortest=WORD)
+        self._limits = limits
+        if more and self._draft:
+            self._draft = await delivery.append(self._draft, more)
+        elif more:
+            self._draft = await self._long_enough(more)
+        return more is not None
+
+    async def _long_enough(self, draft: Draft) -> Draft:
+        """A message of one word is kept, too."""
+        delivery = self._desk.delivery
+        missing = delivery.rules.shortest - (draft.entry.seconds or 0.0)
+        return (
+            await delivery.lengthen(draft, wav.SILENCE * round((missing + 0.1) * wav.RATE))
+            if missing > 0
+            else draft
+        )
 
     async def change(self, **changes: Any) -> None:
         """Change the note's fields (addressees, envelope …), on disk when this returns. Does nothing
@@ -130,10 +158,13 @@ class Letter:
             await self._desk.delivery.drop(draft)
         self.last_words = ("message_cancelled",)
 
-    async def _take(self, *before: Sound) -> Draft | None:
-        """A recording in a file of its own; None, and no file, when it is too short."""
+    async def _take(
+        self, *before: Sound, behind: Draft | None = None, shortest: float | None = None
+    ) -> Draft | None:
+        """A recording in a file of its own; None, and no file, when it is too short. `behind` is what it will
+        be put behind."""
         delivery = self._desk.delivery
-        draft = await delivery.begin(self._note(), self._limits.longest)
+        draft = await delivery.begin(self._note(behind), self._limits.longest)
         try:
             await self._call.play(*before)
             taken = await self._call.record(draft.path, self._limits)
@@ -150,7 +181,7 @@ class Letter:
             seconds=round(taken.seconds, 1),
             ended_by=taken.ended_by,
         )
-        if taken.seconds < delivery.rules.shortest:
+        if taken.seconds < (delivery.rules.shortest if shortest is None else shortest):
             await delivery.drop(draft)
             return None
         self._cut_off = taken.ended_by == "cut-off"
@@ -158,7 +189,15 @@ class Letter:
             return replace(draft, entry=replace(draft.entry, seconds=taken.seconds))
         return await delivery.change(draft, complete=True, seconds=taken.seconds)
 
-    def _note(self) -> SpoolEntry:
+    def _note(self, behind: Draft | None = None) -> SpoolEntry:
         if not self._draft:
             return self._entry()
-        return replace(self._draft.entry, id=uuid7(), recorded=self._desk.now(), complete=False, seconds=None)
+        return replace(
+            self._draft.entry,
+            id=uuid7(),
+            recorded=self._desk.now(),
+            complete=False,
+            seconds=None,
+            continues=behind.entry.id if behind else None,
+            begun_at=behind.entry.seconds or 0.0 if behind else 0.0,
+        )

@@ -75,15 +75,15 @@ class Lookup:
         now, open_, holiday = await self._hour(schedule, time_zone)
         kind = choose(switches, now=now, busy=busy, internal=internal, open_=open_, holiday=holiday)
         switch = switches.get(kind, ON)
-        recording = await self._recording(owner, kind) if switch.source is Source.RECORDING else None
+        recording = await self.recording(owner, kind) if switch.source is Source.RECORDING else None
         system = recording is None and switch.source is not Source.NONE
         wrong = switches.get(GreetingKind.ERROR)
         return Greeted(
             kind,
             switch,
             recording,
-            await self._recording(owner, NAME) if system else None,
-            await self._recording(owner, GreetingKind.ERROR) if wrong and wrong.enabled else None,
+            await self.recording(owner, NAME) if system else None,
+            await self.recording(owner, GreetingKind.ERROR) if wrong and wrong.enabled else None,
         )
 
     async def transfer(self, rules: Rules, schedule: str, time_zone: str = "") -> Transfer:
@@ -99,7 +99,8 @@ class Lookup:
         free = await self.desk.policies.get(Holidays, hours.holidays) if hours and hours.holidays else None
         return now, hours is None or is_active(hours, free, now), is_holiday(free, now)
 
-    async def _recording(self, owner: UUID, kind: str) -> Path | None:
+    async def recording(self, owner: UUID, kind: str) -> Path | None:
+        """What was recorded; None where nothing was, or nobody can tell now."""
         return await self.greetings.of(owner, str(kind), self.within)
 
 

@@ -13,7 +13,7 @@ from voicemail.conversation.send_message import send_message
 from voicemail.conversation.setup import setup
 from voicemail.words import Words
 
-REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY)
+REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY, MessageKind.OVERRULED)
 
 
 class Do(Enum):

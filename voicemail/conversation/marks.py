@@ -20,6 +20,8 @@ class Do(Enum):
 
     RESTART = auto()
     SAVE = auto()
+    ACCEPT = auto()
+    DECLINE = auto()
     DELETE = auto()
     SLOWER = auto()
     LOUDER = auto()
@@ -50,6 +52,8 @@ WORDS = {
 
 def mark_for(do: Do, message: Message, heard: bool) -> Mark | None:
     """What an action means for a message; None when nothing changes. Pure."""
+    if message.open_dispatch:  # kept as it is until it is accepted
+        return None
     match do, message.folder:
         case Do.PURGE, _:
             return Mark.PURGE

@@ -20,12 +20,15 @@ from voicemail.conversation.host import (
     Directory,
     Elsewhere,
     Host,
+    Inquiry,
     Mailbox,
     Over,
     Place,
     Reception,
     SignIn,
+    place_with,
 )
+from voicemail.conversation.interview import inquire
 from voicemail.conversation.leave_message import leave_message
 from voicemail.conversation.lookup import AWAY, WITHIN, Lookup
 from voicemail.conversation.mailbox import mailbox_host
@@ -35,7 +38,7 @@ from voicemail.conversation.user_side import user_side
 from voicemail.greetings import Greetings
 from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.builtin import GOODBYE, OPENING
-from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, RestrictionTable
+from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, Interview, RestrictionTable
 from voicemail.policy.numbers import allowed
 from voicemail.policy.transferred import HANDLERS_TABLE
 from voicemail.words import DEFAULT
@@ -93,6 +96,8 @@ class Switchboard:
                     return BYE
                 self._speak(handler.language, for_good=True)
                 return await self._attend(await handler_host(self._look(), name, handler), place)
+            case Inquiry(name):
+                return await self._inquire(name)
             case Directory():
                 return await self._search()
             case SignIn():
@@ -160,9 +165,8 @@ class Switchboard:
         """Whose extension that is; None when it is nobody's."""
         if mailbox := await self._mailbox(number, transfer=True):
             return mailbox
-        handlers = await self._desk.policies.all(CallHandler)
-        named = next((name for name, each in handlers.items() if each.extension == number), "")
-        return Reception(named, transfer=True) if named else None
+        policies = self._desk.policies
+        return place_with(number, await policies.all(CallHandler), await policies.all(Interview))
 
     async def _mailbox(self, number: str, transfer: bool) -> Mailbox | None:
         """Of a number that is a user's, or may be one while nobody can tell."""
@@ -190,6 +194,8 @@ class Switchboard:
                 return Reception(action.target, action.transfer)
             case Go.USER if mailbox := await self._mailbox(action.target, action.transfer):
                 return mailbox
+            case Go.INTERVIEW if await self._desk.policies.get(Interview, action.target):
+                return Inquiry(action.target)
             case Go.DIRECTORY:
                 return Directory()
             case Go.SIGN_IN:
@@ -219,6 +225,16 @@ class Switchboard:
         options = await self._desk.policies.options(user.id, self._within)
         cos = await self._desk.policies.get(ClassOfService, options.cos) or ClassOfService()
         return user.id if cos.identified_messages else None
+
+    async def _inquire(self, name: str) -> Place:
+        interview = await self._desk.policies.get(Interview, name)
+        if interview is None:
+            log.error("there is no such interview", interview=name)
+            return BYE
+        self._speak(interview.language, for_good=True)
+        await self._call.answer()
+        await inquire(self._look(), self._call, name, interview, await self._sender())
+        return await self.place_of(interview.after_message) or BYE
 
     async def _search(self) -> Place:
         await self._call.answer()

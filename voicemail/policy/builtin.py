@@ -44,6 +44,9 @@ BUILT_IN: Mapping[type, Mapping[str, Any]] = {
         ),
         "default_dial_out": _table(("*", False)),
         "default_system_transfer": _table(("*", False)),
+        "default_alternate_extensions": _table(  # short ones are extensions, and the administrator's to give
+            ("?", False), ("??", False), ("???", False), ("????", False), ("?????", False), ("*", True),
+        ),
     },
     CallHandler: {
         OPENING: CallHandler(

@@ -103,14 +103,14 @@ class _Planner:
         after = people.edited(before or people.new(extension), settable)
         for why in self._mistakes(line, before, after, cells.get(PIN, "")):
             raise VoicemailError(why)
-        self._taken |= dict.fromkeys((extension, *after.alternates), line.number)
+        self._taken |= dict.fromkeys((extension, *after.alternates, *after.own), line.number)
         self.pins_not_read += bool(before and cells.get(PIN))
         if before and not people.differences(before, after):
             return line
         return Change(line, before, after, "" if before else cells.get(PIN, ""))
 
     def _mistakes(self, line: Line, before: Person | None, after: Person, pin: str) -> Iterator[str]:
-        for number in (after.user.extension, *after.alternates):
+        for number in (after.user.extension, *after.alternates, *after.own):
             if number in self._taken:
                 yield f"{number} stands in line {self._taken[number]} already"
         yield from people.why_not(self._house, self._known, before, after)

@@ -27,6 +27,10 @@ class Events(StrEnum):
     VOICE = "voice"
     URGENT = "urgent"
     """Urgent voice messages."""
+    DISPATCH = "dispatch"
+    """Dispatch messages that nobody has accepted yet, and nothing else."""
+    URGENT_DISPATCH = "urgent-dispatch"
+    """Of these the urgent ones."""
     NONE = "none"
     """Of those only that another device could not tell."""
 

@@ -19,6 +19,8 @@ from voicemail.policy.model import UserOptions
 P = TypeVar("P", bound=Policy)
 ALTERNATE = "alternate_extension"
 """Kind of the settings by which a user has further numbers (store.api.Users.by_extension)."""
+OWN = "own_extension"
+"""Kind of the settings, owned by a user and named by the number, of those that he has given himself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,8 @@ class House:
     policies: Mapping[str, Mapping[str, Policy]] = field(default_factory=dict)
     users: Mapping[str, User] = field(default_factory=dict)
     alternates: Mapping[str, UUID] = field(default_factory=dict)
+    own: frozenset[str] = frozenset()
+    """Those of `alternates` that users have given themselves."""
     options: Mapping[UUID, UserOptions] = field(default_factory=dict)
     devices: Mapping[UUID, Mapping[str, Device]] = field(default_factory=dict)
     damaged: frozenset[tuple[str, str]] = frozenset()
@@ -58,7 +62,7 @@ async def look(store: Store, contacts: bool = True) -> House:
     return House(
         policies,
         users,
-        await _alternates(store),
+        *await _alternates(store),
         await _options(store),
         await _devices(store),
         frozenset(damaged),
@@ -87,9 +91,19 @@ def _read(found: Sequence[Setting]) -> tuple[dict[str, dict[str, Policy]], set[t
     return policies, damaged
 
 
-async def _alternates(store: Store) -> dict[str, UUID]:
+async def _alternates(store: Store) -> tuple[dict[str, UUID], frozenset[str]]:
     found = await store.settings.all(ALTERNATE)
-    return {each.name: UUID(json.loads(each.body)["user"]) for each in found}
+    owners = {each.name: UUID(json.loads(each.body)["user"]) for each in found}
+    return owners, frozenset(each.name for each in found if is_own(each, owners[each.name]))
+
+
+def is_own(alternate: Setting, user_id: UUID) -> bool:
+    """Whether a user has given himself this further number. False for what is damaged."""
+    try:
+        said = json.loads(alternate.body)
+        return bool(said.get("own") is True and said.get("user") == str(user_id))
+    except (ValueError, AttributeError):
+        return False
 
 
 async def _options(store: Store) -> dict[UUID, UserOptions]:

@@ -9,6 +9,7 @@ from voicemail.policy.model import (
     ClassOfService,
     GreetingSwitch,
     Holidays,
+    Interview,
     Members,
     PinRules,
     PrivateList,
@@ -20,6 +21,6 @@ from voicemail.policy.model import (
 )
 
 KINDS: tuple[type[Policy], ...] = (
-    Schedule, Holidays, GreetingSwitch, CallHandler, RoutingRule, RestrictionTable, PinRules, ClassOfService,
-    UserOptions, Members, PrivateList, Device, Aging, Undeliverable, Location, Contact,
+    Schedule, Holidays, GreetingSwitch, CallHandler, Interview, RoutingRule, RestrictionTable, PinRules,
+    ClassOfService, UserOptions, Members, PrivateList, Device, Aging, Undeliverable, Location, Contact,
 )  # fmt: skip

@@ -6,7 +6,7 @@ may have written more than this one knows: unknown fields are ignored, never an 
 
 from datetime import date, datetime, time
 from enum import StrEnum
-from typing import ClassVar
+from typing import Annotated, ClassVar
 from uuid import UUID
 
 from pydantic import Field
@@ -26,6 +26,8 @@ class Go(StrEnum):
     """Go to the call handler `target`; its transfer rule first if `transfer`."""
     USER = "user"
     """Go to the user with extension `target`: greeting, or its transfer rule first if `transfer`."""
+    INTERVIEW = "interview"
+    """Ask the questions of the interview `target`."""
     DIRECTORY = "directory"
     SIGN_IN = "sign-in"
     ERROR_GREETING = "error-greeting"
@@ -148,9 +150,38 @@ class CallHandler(Policy):
     alternate_transfer: OtherTransfer = OtherTransfer()
     messages_to: tuple[str, ...] = ()
     """Extensions or "list:<name>"; () takes none."""
+    dispatch: bool = False
+    """Its messages are for whoever of those accepts them first."""
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")
     caller_may_edit: bool = True
     longest_message: float = Field(300.0, gt=0)
+
+
+Seconds = Annotated[float, Field(gt=0, le=300)]
+
+
+class Interview(Policy):
+    """Asks callers questions; what they answer is one message. A question's recording lies in the store's
+    greetings under `question_kind`, owned by `store.model.setting_id("interview", name)`."""
+
+    KIND: ClassVar[str] = "interview"
+    extension: str = ""
+    """A number that leads here when dialled; "" for none."""
+    display_name: str = ""
+    language: str = ""
+    questions: tuple[Seconds, ...] = Field((), max_length=20)
+    """For each question how long its answer may be."""
+    messages_to: tuple[str, ...] = ()
+    """Extensions or "list:<name>"."""
+    dispatch: bool = False
+    """The message is for whoever of those accepts it first."""
+    urgent: bool = False
+    after_message: Action = Action(go=Go.HANDLER, target="goodbye")
+
+
+def question_kind(number: int) -> str:
+    """Of a question (from 1): the kind of its recording."""
+    return f"question {number}"
 
 
 class Table(StrEnum):
@@ -245,6 +276,10 @@ class ClassOfService(Policy):
     """On the user's own phone, when the edge has proved that it is."""
     transfer_table: str = "default_transfer"
     dial_out_table: str = "default_dial_out"
+    alternate_table: str = "default_alternate_extensions"
+    """Which numbers users may give themselves."""
+    own_extensions: int = Field(10, ge=0, le=10)
+    """How many of them."""
 
 
 class MenuStyle(StrEnum):

@@ -37,6 +37,12 @@ def normalised(number: str) -> str:
     return f"+{abroad[1]}" if abroad else digits
 
 
+def spellings(number: str) -> tuple[str, ...]:
+    """As it is written, and with the `+` that 00 or 011 stand for: where the second is another one."""
+    plain = normalised(number)
+    return (number, plain) if plain.startswith("+") and plain != number else (number,)
+
+
 def matches(pattern: str, number: str) -> bool:
     """`*` is any digits (and a leading `+`), `?` one digit, anything else itself."""
     return _compiled(pattern).fullmatch(number) is not None

@@ -11,6 +11,7 @@ from voicemail.errors import VoicemailError
 from voicemail.policy.base import Policy
 from voicemail.policy.house import House
 from voicemail.policy.model import CALLER_KEYS, ClassOfService, RestrictionTable, UserOptions
+from voicemail.policy.numbers import allowed
 from voicemail.policy.references import mistakes, taken
 from voicemail.policy.text import NOTHING, changed, keys, read, shown, written
 from voicemail.policy.transferred import refused
@@ -18,6 +19,8 @@ from voicemail.policy.transferred import refused
 MOST_ALTERNATES = 9
 """Further numbers that administrators can give a user (functions.md section 8)."""
 NUMBERS = "alternate_extensions"
+OWN_NUMBERS = "own_extensions"
+"""Those that users have given themselves."""
 OF_USER: Mapping[str, type] = {"name": str, "mail": str, "attach": bool, "language": str, "lamps": tuple}
 NOT_SET = ("pin_changed", "old_pins", "resume_message", "resume_at")
 """Options that the system keeps for itself."""
@@ -25,6 +28,7 @@ COLUMNS = (
     "extension",
     *OF_USER,
     NUMBERS,
+    OWN_NUMBERS,
     *(key for key in keys(UserOptions) if key not in NOT_SET and key != "keys.?"),
 )
 """Besides, `keys.0` to `keys.#`: what a key does during the greeting."""
@@ -37,6 +41,9 @@ class Person:
     user: User
     options: UserOptions = UserOptions()
     alternates: tuple[str, ...] = ()
+    """Given by administrators."""
+    own: tuple[str, ...] = ()
+    """Given by himself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,8 @@ class Known:
     lamps: frozenset[str]
     """Trunks."""
     languages: frozenset[str]
+    pilot: str = ""
+    """Where all are called, and which is nobody's."""
 
 
 def new(extension: str) -> Person:
@@ -61,7 +70,12 @@ def people(house: House) -> dict[str, Person]:
     for number, owner in sorted(house.alternates.items()):
         numbers.setdefault(owner, []).append(number)
     return {
-        extension: Person(user, house.options.get(user.id, UserOptions()), tuple(numbers.get(user.id, ())))
+        extension: Person(
+            user,
+            house.options.get(user.id, UserOptions()),
+            tuple(each for each in numbers.get(user.id, ()) if each not in house.own),
+            tuple(each for each in numbers.get(user.id, ()) if each in house.own),
+        )
         for extension, user in house.users.items()
     }
 
@@ -73,6 +87,7 @@ def columns(person: Person) -> dict[str, str]:
         "extension": person.user.extension,
         **{name: written(getattr(person.user, name)) for name in OF_USER},
         NUMBERS: written(person.alternates),
+        OWN_NUMBERS: written(person.own),
         **options,
     }
 
@@ -83,22 +98,21 @@ def edited(person: Person, cells: Mapping[str, str]) -> Person:
     if hidden := [key for key in filled if key in NOT_SET]:
         raise VoicemailError(f"{hidden[0]}: this is not set by hand")
     own = {key: _of_user(key, text) for key, text in filled.items() if key in OF_USER}
-    alternates = person.alternates
-    if NUMBERS in filled:
-        alternates = tuple(sorted(set(_list(filled[NUMBERS]))))
-    pairs = [f"{key}={text}" for key, text in filled.items() if key not in own and key != NUMBERS]
+    numbers = {key: tuple(sorted(set(_list(filled[key])))) for key in (NUMBERS, OWN_NUMBERS) if key in filled}
+    pairs = [f"{key}={text}" for key, text in filled.items() if key not in own and key not in numbers]
     options = person.options
     if options.keys is None and any(pair.startswith("keys.") and not pair.endswith("=-") for pair in pairs):
         options = options.model_copy(update={"keys": CALLER_KEYS})
     elif options.keys is None:
         pairs = [pair for pair in pairs if not pair.startswith("keys.")]
     options = changed(UserOptions, options, pairs) if pairs else options
-    return Person(replace(person.user, **own), options, alternates)
+    alternates, given = numbers.get(NUMBERS, person.alternates), numbers.get(OWN_NUMBERS, person.own)
+    return Person(replace(person.user, **own), options, alternates, given)
 
 
 def why_not(house: House, known: Known, before: Person | None, after: Person) -> list[str]:
     """What is wrong with a user as he would be; nothing that is so already is held against him."""
-    found = [*_numbers(house, before, after), *_words(known, after)]
+    found = [*_numbers(house, known, before, after), *_words(known, after)]
     if before is None or before.options != after.options:
         found += mistakes(house, "options", after.options)
         found += [] if found else _transfer(house, after.options)
@@ -131,16 +145,42 @@ def _list(text: str) -> list[str]:
     return [] if text == NOTHING else [part.strip() for part in text.split(",") if part.strip()]
 
 
-def _numbers(house: House, before: Person | None, after: Person) -> list[str]:
-    wanted = after.alternates if before else (after.user.extension, *after.alternates)
-    fresh = [number for number in wanted if before is None or number not in before.alternates]
-    found = [f"{NUMBERS}: {number!r} is none (digits only)" for number in fresh if not _is_number(number)]
-    found += [why for number in fresh if (why := taken(house, number))]
-    if after.user.extension in after.alternates:
-        found.append(f"{NUMBERS}: {after.user.extension} is the user's extension")
-    if len(after.alternates) > MOST_ALTERNATES:
-        found.append(f"{NUMBERS}: more than {MOST_ALTERNATES}")
-    return found
+def _numbers(house: House, known: Known, before: Person | None, after: Person) -> list[str]:
+    """Further numbers, checked when they are new; those that are a user's own as if he had set them."""
+    had = (*before.alternates, *before.own) if before else ()
+    found: list[str] = []
+    if before is None and (why := taken(house, after.user.extension)):
+        found.append(why)
+    cos = house.all(ClassOfService).get(after.options.cos) or ClassOfService()
+    for key, numbers, most in (
+        (NUMBERS, after.alternates, MOST_ALTERNATES),
+        (OWN_NUMBERS, after.own, cos.own_extensions),
+    ):
+        fresh = [number for number in numbers if number not in had]
+        found += [why for number in fresh if (why := _why_none(house, known, after, key, number))]
+        if key == OWN_NUMBERS:
+            found += [f"{key}: {why}" for number in fresh if (why := _why_refused(house, cos, number))]
+        if fresh and len(numbers) > most:
+            found.append(f"{key}: more than {most}")
+    return found + [
+        f"{OWN_NUMBERS}: {each} is in {NUMBERS}" for each in after.own if each in after.alternates
+    ]
+
+
+def _why_none(house: House, known: Known, after: Person, key: str, number: str) -> str:
+    if not _is_number(number.removeprefix("+")):
+        return f"{key}: {number!r} is none (digits only)"
+    if why := taken(house, number):
+        return why
+    if number == known.pilot:
+        return f"{number} is the pilot's number"
+    return f"{key}: {number} is the user's extension" if number == after.user.extension else ""
+
+
+def _why_refused(house: House, cos: ClassOfService, number: str) -> str:
+    table = house.all(RestrictionTable).get(cos.alternate_table)
+    refused = table is None or not allowed(table, number)
+    return f"{number} is refused by restriction {cos.alternate_table!r}" if refused else ""
 
 
 def _is_number(text: str) -> bool:

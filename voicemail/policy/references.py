@@ -20,6 +20,7 @@ from voicemail.policy.model import (
     Go,
     GreetingSwitch,
     Holidays,
+    Interview,
     Members,
     PinRules,
     Quota,
@@ -42,6 +43,7 @@ NOUNS: Mapping[type[Policy], str] = {
     Schedule: "schedule",
     Holidays: "holidays",
     CallHandler: "handler",
+    Interview: "interview",
     RoutingRule: "rule",
     RestrictionTable: "restriction",
     PinRules: "pin-rules",
@@ -73,10 +75,8 @@ def references(policy: Policy) -> Iterator[Reference]:
     match policy:
         case Schedule():
             yield from _named("holidays", Holidays, policy.holidays)
-        case CallHandler():
-            yield from _named("schedule", Schedule, policy.schedule)
-            yield from _actions(policy.keys | {"after_message": policy.after_message})
-            yield from _members("messages_to", policy.messages_to)
+        case CallHandler() | Interview():
+            yield from _of_answering(policy)
         case RoutingRule():
             yield from _named("schedule", Schedule, policy.schedule)
             yield from _actions({"action": policy.action})
@@ -84,6 +84,7 @@ def references(policy: Policy) -> Iterator[Reference]:
             yield Reference("pin_rules", PinRules, policy.pin_rules)
             yield Reference("transfer_table", RestrictionTable, policy.transfer_table)
             yield Reference("dial_out_table", RestrictionTable, policy.dial_out_table)
+            yield Reference("alternate_table", RestrictionTable, policy.alternate_table)
         case UserOptions():
             yield Reference("cos", ClassOfService, policy.cos)
             yield from _named("schedule", Schedule, policy.schedule)
@@ -96,6 +97,14 @@ def references(policy: Policy) -> Iterator[Reference]:
             yield Reference("location", Location, policy.location)
         case Device():
             yield from _named("schedule", Schedule, policy.schedule)
+
+
+def _of_answering(policy: CallHandler | Interview) -> Iterator[Reference]:
+    keys = policy.keys if isinstance(policy, CallHandler) else {}
+    if isinstance(policy, CallHandler):
+        yield from _named("schedule", Schedule, policy.schedule)
+    yield from _actions(keys | {"after_message": policy.after_message})
+    yield from _members("messages_to", policy.messages_to)
 
 
 def mistakes(house: House, name: str, policy: Policy) -> list[str]:
@@ -140,6 +149,8 @@ def _actions(actions: Mapping[str, Action]) -> Iterator[Reference]:
         label = f"keys.{key}" if len(key) == 1 else key
         if action.go is Go.HANDLER:
             yield Reference(label, CallHandler, action.target)
+        if action.go is Go.INTERVIEW:
+            yield Reference(label, Interview, action.target)
         if action.go is Go.USER:
             yield Reference(label, None, action.target)
 
@@ -173,12 +184,8 @@ def _missing(reference: Reference) -> str:
 def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
     """What is wrong with a policy besides its references."""
     match policy:
-        case CallHandler():
-            yield from _extension_mistakes(house, CallHandler, name, policy.extension)
-            if policy.prepend_digits and not (policy.prepend_digits + "0").isdecimal():
-                yield f"prepend_digits: {policy.prepend_digits!r} is none (digits only)"
-            yield from no_numbers(policy)
-            yield from refused(house.all(RestrictionTable), HANDLERS_TABLE, policy)
+        case CallHandler() | Interview():
+            yield from _answering_mistakes(house, name, policy)
         case Members():
             yield from _extension_mistakes(house, Members, name, policy.extension)
             yield from _loops(house, name, policy)
@@ -194,6 +201,21 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
         case Schedule():
             if any(not block.weekdays for block in policy.blocks):
                 yield "blocks: one has no day"
+
+
+def _answering_mistakes(house: House, name: str, policy: CallHandler | Interview) -> Iterator[str]:
+    yield from _extension_mistakes(house, type(policy), name, policy.extension)
+    if policy.dispatch and not any(each.startswith((LIST, *SINKS)) for each in policy.messages_to):
+        yield "dispatch: messages_to names no list"
+    if isinstance(policy, CallHandler):
+        yield from _handler_mistakes(house, policy)
+
+
+def _handler_mistakes(house: House, handler: CallHandler) -> Iterator[str]:
+    if handler.prepend_digits and not (handler.prepend_digits + "0").isdecimal():
+        yield f"prepend_digits: {handler.prepend_digits!r} is none (digits only)"
+    yield from no_numbers(handler)
+    yield from refused(house.all(RestrictionTable), HANDLERS_TABLE, handler)
 
 
 def _mistakes_outside(house: House, name: str, policy: Location | Contact | Device) -> Iterator[str]:
@@ -226,7 +248,8 @@ def _leading_to(house: House, number: str) -> list[tuple[type[Policy], str]]:
     handlers = [(CallHandler, n) for n, each in house.all(CallHandler).items() if each.extension == number]
     lists = [(Members, n) for n, each in house.all(Members).items() if each.extension == number]
     contacts = [(Contact, n) for n, each in house.all(Contact).items() if each.extension == number]
-    return [*handlers, *lists, *contacts]
+    asking = [(Interview, n) for n, each in house.all(Interview).items() if each.extension == number]
+    return [*handlers, *asking, *lists, *contacts]
 
 
 def _extension_mistakes(house: House, kind: type[Policy], name: str, number: str) -> Iterator[str]:
@@ -261,9 +284,7 @@ def _location_mistakes(house: House, name: str, location: Location) -> Iterator[
             yield f"domain: location {other!r} has it already"
         if location.dial_id and there.dial_id == location.dial_id:
             yield f"dial_id: location {other!r} has it already"
-    hidden = [
-        number for number in _numbers(house) if location.dial_id and number.startswith(location.dial_id)
-    ]
+    hidden = [each for each in _numbers(house) if location.dial_id and each.startswith(location.dial_id)]
     yield from (f"dial_id: {number} begins so, and is a number here" for number in hidden)
 
 
@@ -284,6 +305,7 @@ def _numbers(house: House) -> Iterator[str]:
     yield from house.users
     yield from house.alternates
     yield from (each.extension for each in house.all(CallHandler).values() if each.extension)
+    yield from (each.extension for each in house.all(Interview).values() if each.extension)
     yield from (each.extension for each in house.all(Members).values() if each.extension)
     yield from (each.extension for each in house.all(Contact).values() if each.extension)
 

@@ -151,7 +151,7 @@ def _action(text: str) -> Action:
     if go not in tuple(Go):
         raise ValueError(f"{go!r} is no action; known: {', '.join(Go)}")
     bare = target.removesuffix("+transfer")
-    if (go in (Go.HANDLER, Go.USER, Go.TRANSFER)) != bool(bare):
+    if (go in (Go.HANDLER, Go.USER, Go.INTERVIEW, Go.TRANSFER)) != bool(bare):
         raise ValueError(f"{go} {'needs a target: ' + go + ':…' if not bare else 'has no target'}")
     return Action(go=Go(go), target=bare, transfer=bare != target)
 

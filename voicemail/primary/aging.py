@@ -86,6 +86,8 @@ class Ager:
         for mark, days in steps:
             if days:
                 await self._age(mark, now - timedelta(days=days))
+        if policy.deleted_to_gone:
+            await self._end_dispatches(now - timedelta(days=policy.deleted_to_gone))
         await self._end_broadcasts(now)
 
     async def _policy(self) -> Aging:
@@ -129,6 +131,17 @@ class Ager:
             await self._store.messages.mark(message, mark)
         except NotFound:
             log.info("message is gone already", message_id=str(message))
+
+    async def _end_dispatches(self, before: datetime) -> None:
+        """Copies of dispatch messages that others hold go as deleted ones do; then the answers, once no copy
+        is left."""
+        for message in await self._store.dispatches.left_over(before):
+            await self._mark(message, Mark.PURGE)
+        for each in await self._store.dispatches.all():
+            if not each.mailboxes and each.answered_before(before):
+                self._permit()
+                await self._store.dispatches.forget(each)
+                log.info("dispatch forgotten", dispatch=str(each.id), answers=len(each.answers))
 
     async def _end_broadcasts(self, now: datetime) -> None:
         """What nobody shall hear any more goes, and who has heard it is forgotten."""

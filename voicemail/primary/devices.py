@@ -94,6 +94,8 @@ def _of_kind(events: Events, message: Message) -> bool:
             return voice
         case Events.URGENT:
             return voice and message.urgent
+        case Events.DISPATCH | Events.URGENT_DISPATCH:
+            return message.open_dispatch and (message.urgent or events is Events.DISPATCH)
     return False
 
 

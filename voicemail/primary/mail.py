@@ -24,7 +24,7 @@ from voicemail.vpim.headers import clean as clean
 
 LONGEST_SUBJECT = 300
 SHIPPED = Templates()
-REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY)
+REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY, MessageKind.OVERRULED)
 UNKNOWN = {"de": "unbekannt"}
 DAYS = {"de": ("Montag", "Dienstag", "Mittwoch", "Donnerstag", "Freitag", "Samstag", "Sonntag")}
 MONTHS = {

@@ -16,7 +16,7 @@ from sip.requests import Answer, Request
 from store.api import Store
 from store.model import Counts, OutboxItem, Setting
 from voicemail.config import Trunk
-from voicemail.policy.house import ALTERNATE
+from voicemail.policy.house import ALTERNATE, is_own
 from voicemail.primary.agenda import Job, Outcome, Plan, Verdict
 from voicemail.primary.clock import Clock
 from voicemail.primary.handler import LaneSettings
@@ -180,11 +180,14 @@ class Notifier:
 
 
 def _further(settings: Iterable[Setting]) -> dict[str, UUID]:
-    """Further numbers; one whose setting is damaged is left out, so that the others hold."""
+    """Further numbers that administrators gave; those that users gave themselves, such as their mobile
+    telephones', show no lamp. One whose setting is damaged is left out, so that the others hold."""
     found = {}
     for each in settings:
         try:
-            found[each.name] = UUID(json.loads(each.body)["user"])
+            owner = UUID(json.loads(each.body)["user"])
+            if not is_own(each, owner):
+                found[each.name] = owner
         except (ValueError, TypeError, KeyError):
             continue
     return found

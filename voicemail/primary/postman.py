@@ -158,6 +158,8 @@ class Postman:
     async def _after(self, message: Message, wish: AfterMail) -> None:
         """However long the store is away: the mail was accepted, and must not be sent again for this."""
         mark = {AfterMail.HEARD: Mark.READ, AfterMail.DELETED: Mark.DELETE}.get(wish)
+        if message.open_dispatch:  # somebody has to accept it first
+            return
         while mark:
             try:
                 await self._store.messages.mark(message.id, mark)

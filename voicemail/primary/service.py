@@ -33,6 +33,7 @@ from voicemail.primary.answers import Answers, socket_of
 from voicemail.primary.calls import CallBook
 from voicemail.primary.clock import Clock, SystemClock
 from voicemail.primary.dialler import Workers
+from voicemail.primary.dispatches import Dispatches
 from voicemail.primary.feed import News, read
 from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
@@ -105,6 +106,7 @@ class Duty:
         self.runner = Runner(store, handlers, agenda, clock, Lease(), self._given_up)
         self.answers = Answers(store, agenda, self.runner, self.notifier, clock)
         self.ager = Ager(store, clock, self._epoch, self._permit)
+        self.dispatches = Dispatches(store, clock, self._epoch, self._permit)
         self.summaries = Summaries(store, profiles, clock, self._epoch, self._permit)
 
     def _epoch(self) -> int | None:
@@ -158,7 +160,7 @@ async def work(store: Store, sender: Sender, config: Config, stream: asyncio.Str
     questions = await answering(config, duty)
     running = asyncio.create_task(duty.runner.run())
     listening = asyncio.create_task(listen(stream, duty))
-    beside = [asyncio.create_task(each.run()) for each in (duty.ager, duty.summaries)]
+    beside = [asyncio.create_task(each.run()) for each in (duty.ager, duty.summaries, duty.dispatches)]
     try:
         ended, _ = await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:

@@ -5,6 +5,7 @@ import pytest
 from store.errors import Unavailable
 from store.memory import MemoryStore
 from tests.fakes.store_contract import *  # noqa: F403
+from tests.fakes.store_contract_dispatch import *  # noqa: F403
 from tests.fakes.store_contract_outside import *  # noqa: F403
 from tests.fakes.store_contract_telephone import *  # noqa: F403
 

@@ -10,6 +10,7 @@ from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.menu import Menu, choose
 from voicemail.conversation.record_sound import record_sound
 from voicemail.conversation.setup.greetings import cos_of
+from voicemail.conversation.setup.numbers import own_numbers
 from voicemail.conversation.setup.pin import change_pin
 
 log = structlog.get_logger()
@@ -24,13 +25,14 @@ class Do(Enum):
     PIN = auto()
     NAME = auto()
     LISTING = auto()
+    NUMBERS = auto()
     BACK = auto()
 
 
 PERSONAL = Menu(
     help=("personal_menu",),
     brief=("personal_brief",),
-    keys={"1": Do.PIN, "2": Do.NAME, "3": Do.LISTING, "*": Do.BACK},
+    keys={"1": Do.PIN, "2": Do.NAME, "3": Do.LISTING, "4": Do.NUMBERS, "*": Do.BACK},
 )
 YES_NO: Menu[bool | None] = Menu(help=("listing_menu",), keys={"1": True, "2": False, "*": None})
 
@@ -46,6 +48,8 @@ async def personal(desk: Desk, call: Call, user: User) -> None:
                 said = await record_name(desk, call, user)
             case Do.LISTING:
                 said = await listing(desk, call, user)
+            case Do.NUMBERS:
+                said = await own_numbers(desk, call, user)
 
 
 async def record_name(desk: Desk, call: Call, user: User) -> tuple[Sound, ...]:

@@ -33,7 +33,7 @@ def test_its_examples_work_in_their_order(
     Path("people.csv").write_text(
         "extension,name,cos\n4001,Anna Adler,staff\n4002,Ben Berg,\n4003,Dora,directors\n"
     )
-    for sound in ("shop.wav", "carla.wav"):
+    for sound in ("shop.wav", "carla.wav", "question.wav"):
         Path(sound).write_bytes(wav.file_ulaw(b"\x55" * wav.RATE))
     assert len(EXAMPLES) > 20
     for words in EXAMPLES:

@@ -119,6 +119,73 @@ def test_further_numbers_are_given_and_taken_nine_at_most(voicemail: CommandLine
     )
 
 
+def own(store: MemoryStore) -> dict[str, str]:
+    """Numbers that users gave themselves, with whose they are."""
+    extensions = {str(user.id): user.extension for user in store.state.users.values()}
+    found = [s for s in store.state.settings.values() if s.kind == "alternate_extension"]
+    bodies = {each.name: json.loads(each.body) for each in found}
+    return {name: extensions[body["user"]] for name, body in bodies.items() if body.get("own")}
+
+
+def test_a_users_own_numbers_are_kept_apart_and_ten_at_most(
+    voicemail: CommandLine, store: MemoryStore
+) -> None:
+    for number in range(493040, 493050):
+        voicemail.good("user", "extension", "add", "4001", str(number), "--own")
+    voicemail.good("user", "extension", "add", "4001", "4440")
+    assert set(own(store).values()) == {"4001"} and "4440" not in own(store)
+    told = voicemail.refused("user", "extension", "add", "4001", "493050", "--own")
+    assert told == "user 4001: own_extensions: more than 10"
+    row = shown(voicemail, "4001")
+    assert row["alternate_extensions"] == "4440" and row["own_extensions"].startswith("493040, 493041")
+    voicemail.good("user", "extension", "remove", "4001", "493040")
+    assert "493040" not in own(store)
+    assert not [s for s in store.state.settings.values() if s.name == "493040"], "nothing is left of it"
+
+
+@pytest.mark.parametrize(
+    ("number", "told"),
+    [
+        ("4002", "user 4001: 4002 is the number of Ben"),
+        ("4050", "user 4001: own_extensions: 4050 is refused by restriction 'default_alternate_extensions'"),
+        ("700700", "user 4001: 700700 leads to handler 'shop'"),
+        ("701701", "user 4001: 701701 leads to interview 'claims'"),
+        ("49171", "user 4001: own_extensions: 49171 is refused by restriction"),
+        ("493041", "user 4001: 493041 is one of the further numbers already"),
+        ("12x456", "user 4001: own_extensions: '12x456' is none (digits only)"),
+        ("5000", "user 4001: 5000 is the pilot's number"),
+    ],
+)
+def test_a_users_own_number_is_refused_in_a_sentence(
+    voicemail: CommandLine, store: MemoryStore, number: str, told: str
+) -> None:
+    voicemail.good("handler", "set", "shop", "extension=700700")
+    voicemail.good("interview", "set", "claims", "extension=701701")
+    voicemail.good("user", "extension", "add", "4001", "493041", "--own")
+    config = voicemail.config
+    config.write_text(config.read_text() + '[sip]\npilot = "5000"\n')
+    before = dict(store.state.settings)
+    assert voicemail.refused("user", "extension", "add", "4001", number, "--own").startswith(told)
+    assert store.state.settings == before
+
+
+def test_a_class_says_which_and_how_many_own_numbers_its_users_may_have(voicemail: CommandLine) -> None:
+    voicemail.good("restriction", "set", "mobile", "rows=allow 49171*")
+    voicemail.good("cos", "set", "default", "alternate_table=mobile", "own_extensions=1")
+    assert "refused by" in voicemail.refused("user", "extension", "add", "4001", "49172999", "--own")
+    voicemail.good("user", "extension", "add", "4001", "49171999", "--own")
+    assert "more than 1" in voicemail.refused("user", "extension", "add", "4001", "49171998", "--own")
+    assert "needed by cos 'default' (alternate_table)" in voicemail.refused("restriction", "remove", "mobile")
+    voicemail.good("user", "options", "4001", "menu_style=brief")
+
+
+def test_nobody_is_made_with_a_number_that_leads_somewhere(voicemail: CommandLine) -> None:
+    voicemail.good("user", "extension", "add", "4001", "493041", "--own")
+    voicemail.good("handler", "set", "shop", "extension=700")
+    assert voicemail.refused("user", "add", "493041") == "493041 is the number of Anna Berg"
+    assert voicemail.refused("user", "add", "700") == "700 leads to handler 'shop'"
+
+
 def test_a_phones_password_is_made_up_and_shown_once(voicemail: CommandLine, store: MemoryStore) -> None:
     [row] = json.loads(voicemail.good("user", "sip-password", "4001", "--json"))
     [kept] = store.state.settings.values()

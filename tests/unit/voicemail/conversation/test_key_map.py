@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from voicemail.conversation.dispatch import AFTER_DISPATCH, DURING_DISPATCH
 from voicemail.conversation.hear_messages import AFTER, AFTER_DELETED, DURING
 from voicemail.conversation.main_menu import MAIN
 from voicemail.conversation.menu import Menu
@@ -18,9 +19,17 @@ ROWS = re.findall(r"^\|(\w+)\|([0-9*#]+)\|", PAGE.read_text(), re.MULTILINE)
 MENUS: dict[str, Menu[Any]] = {
     "main": MAIN, "during": DURING, "after": AFTER, "deleted": AFTER_DELETED,
     "transfer": WHICH, "rule": OTHER, "screening": SCREENING, "call": ASKED,
+    "dispatching": DURING_DISPATCH, "dispatch": AFTER_DISPATCH,
 }  # fmt: skip
 SPEECH = catalogue(SHIPPED / "en")["speech"]
-UNSAID = {"main": {"3"}, "during": {"*"}, "after": {"*"}, "deleted": {"*"}}
+UNSAID = {
+    "main": {"3"},
+    "during": {"*"},
+    "after": {"*"},
+    "deleted": {"*"},
+    "dispatching": {"*"},
+    "dispatch": {"*"},
+}
 """Keys whose help is that of a longer one, or that go back everywhere."""
 
 

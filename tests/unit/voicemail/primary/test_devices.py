@@ -98,7 +98,11 @@ def test_who_has_too_many_devices_is_told_by_fifty() -> None:
     assert len(fan_out(profile(replace(ANNA, mail=""), **many), NOTE, MESSAGE, NOW)) == MOST
 
 
-VOICE, RECEIPT = Envelope(), Envelope(kind=MessageKind.READ_RECEIPT)
+VOICE, RECEIPT, DISPATCHED = (
+    Envelope(),
+    Envelope(kind=MessageKind.READ_RECEIPT),
+    Envelope(dispatch=UUID(int=1)),
+)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +111,11 @@ VOICE, RECEIPT = Envelope(), Envelope(kind=MessageKind.READ_RECEIPT)
         (Events.ALL, VOICE, False, True), (Events.ALL, RECEIPT, False, True),
         (Events.VOICE, VOICE, False, True), (Events.VOICE, RECEIPT, False, False),
         (Events.URGENT, VOICE, False, False), (Events.URGENT, VOICE, True, True),
-        (Events.URGENT, RECEIPT, True, False), (Events.NONE, VOICE, True, False),
+        (Events.URGENT, RECEIPT, True, False), (Events.VOICE, DISPATCHED, False, True),
+        (Events.DISPATCH, DISPATCHED, False, True), (Events.DISPATCH, VOICE, True, False),
+        (Events.DISPATCH, RECEIPT, False, False), (Events.URGENT_DISPATCH, DISPATCHED, False, False),
+        (Events.URGENT_DISPATCH, DISPATCHED, True, True), (Events.URGENT_DISPATCH, VOICE, True, False),
+        (Events.NONE, VOICE, True, False),
     ],
 )  # fmt: skip
 def test_of_which_messages(events: Events, envelope: Envelope, urgent: bool, told: bool) -> None:

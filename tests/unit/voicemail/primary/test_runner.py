@@ -551,12 +551,15 @@ async def test_all_lamps_of_a_user_follow_his_mailbox(primary: Primary) -> None:
     await primary.store.users.change(replace(ANNA, lamps=("pbx", "pbx:2001")))
     await primary.store.settings.put(Setting(ALTERNATE, "4001", json.dumps({"user": str(ANNA.id)})))
     await primary.store.settings.put(Setting(ALTERNATE, "4002", "damaged"))
+    own = json.dumps({"user": str(ANNA.id), "own": True})
+    await primary.store.settings.put(Setting(ALTERNATE, "4003", own))
     async with primary.on_duty():
         await primary.deposit()
         await eventually(lambda: primary.left == 0)
         for uri in ("sip:mwi-1001@192.0.2.5", "sip:mwi-2001@192.0.2.5", f"sip:1001@{OWN}", f"sip:4001@{OWN}"):
             assert primary.lamp(uri) == (1, 0), uri
         assert primary.lamp("sip:mwi-4001@192.0.2.5") is None
+        assert primary.lamp(f"sip:4003@{OWN}") is None, "a number that he gave himself shows no lamp"
         await primary.store.settings.remove(ALTERNATE, "4001")
         await primary.later(3)
         assert primary.lamp(f"sip:4001@{OWN}") == (0, 0), "a number that is nobody's any longer goes off"
