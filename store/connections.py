@@ -65,11 +65,14 @@ class Connections:
         self._trim: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def query(self, statement: Statement, values: Values = (), binary: bool = False) -> list[Row]:
-        """One statement, a transaction of its own; its rows, if it gives any."""
+    async def query(
+        self, statement: Statement, values: Values = (), binary: bool = False, prepare: bool | None = None
+    ) -> list[Row]:
+        """One statement, a transaction of its own; its rows, if it gives any. `prepare` from the first time
+        on, not from the fifth: for those that cost more to plan than to run."""
 
         async def work(connection: AsyncConnection[Row]) -> list[Row]:
-            cursor = await connection.execute(statement, values, binary=binary)
+            cursor = await connection.execute(statement, values, prepare=prepare, binary=binary)
             return await cursor.fetchall() if cursor.description else []
 
         return await self.run(work)

@@ -88,6 +88,8 @@ class ScriptedCall:
     """How every transfer ends."""
     transfers: list[tuple[str, str]] = field(default_factory=list)
     """("transfer" or "connect", number) of each."""
+    prepared: tuple[Sound, ...] = ()
+    """What was made ready last."""
     language: str = "en"
     moments: int = 0
     recorded: int = 0
@@ -147,6 +149,9 @@ class ScriptedCall:
                 return step.key
             self.clock.pass_(length)
         return ""
+
+    async def prepare(self, *sounds: Sound, language: str) -> None:
+        self.prepared = sounds
 
     async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
         await self.play(*sounds)
