@@ -20,6 +20,7 @@ from tests.fakes.postgres import RunningServer, running_server, with_template
 from tests.fakes.store_contract import *  # noqa: F403
 from tests.fakes.store_contract import FAR, message
 from tests.fakes.store_contract_outside import *  # noqa: F403
+from tests.fakes.store_contract_sign_in import *  # noqa: F403
 from tests.fakes.store_contract_telephone import *  # noqa: F403
 
 
