@@ -41,7 +41,9 @@ class Connections:
     """Runs work on one of at most `most` connections, all in autocommit.
 
     Raises Unavailable within `connect` seconds when no connection is to be had and within `statement`
-    seconds when the server does not answer. `greet` runs on the first connection ever made.
+    seconds when the server does not answer. `greet` runs on the first connection ever made. With
+    `plan_once` a prepared statement is planned once, for any values, not five times for the values it is
+    given first: for processes whose statements all ask by key.
     """
 
     def __init__(
@@ -54,11 +56,13 @@ class Connections:
         linger: float = LINGER,
         connect: float = 0.5,
         statement: float = 5.0,
+        plan_once: bool = False,
     ) -> None:
         self.conninfo = conninfo
         self.statement = statement
         self._greet: Callable[[AsyncConnection[Row]], Awaitable[None]] | None = greet
         self._keep, self._linger, self._connect, self._closed = keep, linger, connect, False
+        self._plan_once = plan_once
         self._free = asyncio.Semaphore(most)
         self._idle: list[AsyncConnection[Row]] = []
         """The one used last is at the end, and used next."""
@@ -99,7 +103,7 @@ class Connections:
                 connection = await AsyncConnection.connect(self.conninfo, autocommit=True)
         except (TimeoutError, *AWAY) as problem:
             raise Unavailable(str(problem) or "no connection in time") from problem
-        if self._greet:
+        if self._greet or self._plan_once:
             try:
                 await bounded(connection, self._greeting(connection), self.statement)
             except AWAY as problem:
@@ -120,6 +124,8 @@ class Connections:
             await self._idle.pop().close()
 
     async def _greeting(self, connection: AsyncConnection[Row]) -> None:
+        if self._plan_once:
+            await connection.execute("set plan_cache_mode = force_generic_plan")
         if self._greet:
             await self._greet(connection)
 

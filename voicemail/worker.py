@@ -129,6 +129,7 @@ def session_of(config: Config) -> Session:
                     number,
                     replicated=not config.store.dsn,
                     connections=config.sip.calls_per_worker,
+                    plan_once=True,
                 )
             )
             spool = Spool(spool_root(config), slot)
