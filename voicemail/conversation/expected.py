@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from sip.call import Call, Sound
 from store.errors import StoreError
 from store.model import Glance, Look, User
+from voicemail import pins
 from voicemail.conversation.aside import Aside
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.opening import NOBODYS, name_of, opening
@@ -81,6 +82,7 @@ class Expected:
 
     async def _prepare(self) -> None:
         """The first words, as far as they can be known now."""
+        await pins.warm()
         seen = await self._looked
         if seen is None:
             return

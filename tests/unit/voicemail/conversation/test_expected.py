@@ -22,13 +22,23 @@ from voicemail.policy.model import ClassOfService, MenuStyle, Quota
 
 
 class Types(ScriptedCall):
-    """Takes some time to type; `meanwhile` happens then, once."""
+    """Types a PIN until the first words are ready, if the store is there; `meanwhile` happens then, once."""
 
     meanwhile: Callable[[], Coroutine[Any, Any, object]] | None = None
+    ready: asyncio.Event
+    away = False
+
+    async def prepare(self, *sounds: Sound, language: str) -> None:
+        await super().prepare(*sounds, language=language)
+        self.ready.set()
 
     async def digits(self, *sounds: Sound, most: int, wait: float = 5.0, secret: bool = False) -> str:
+        self.ready = asyncio.Event()
         pressed = await super().digits(*sounds, most=most, wait=wait, secret=secret)
-        for _ in range(100):
+        if "enter_pin" in sounds and not self.away:
+            async with asyncio.timeout(10.0):
+                await self.ready.wait()
+        for _ in range(10):
             await asyncio.sleep(0)
         if self.meanwhile:
             await self.meanwhile()
@@ -46,7 +56,7 @@ async def enter(
     home: House, *script: str, meanwhile: Callable[[], Coroutine[Any, Any, object]] | None = None
 ) -> Types:
     call = Types([*script], clock=home.clock, answered=True)
-    call.meanwhile = meanwhile
+    call.meanwhile, call.away = meanwhile, home.store.state.away
     with suppress(HungUp):
         await user_side(home.desk(), call, ANNA, False)
     return call
