@@ -74,6 +74,10 @@ class Call(Protocol):
         """Play to the end, without a gap between sounds. A key of `until` stops it and is returned
         ("" when none came). An unknown prompt or an unreadable file is skipped and logged."""
 
+    async def prepare(self, *sounds: Sound, language: str) -> None:
+        """Make these ready to be played in one go, in this language, without delay. The latest ones only;
+        nothing comes of it when others are played. Never raises."""
+
     async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
         """Play, then wait `wait` seconds for one key out of `keys`. Any key interrupts. "" means
         silence; a key outside `keys` is returned as "?" so that the menu can say it is wrong."""

@@ -17,7 +17,7 @@ from sip.enginecall import EngineCall
 from sip.errors import EngineError
 from sip.invite import Invite
 from sip.line import Line
-from sip.sounds import chosen
+from sip.sounds import Ready, chosen
 from sip.taping import Taping, completed
 from sip.transfer import Out
 
@@ -41,6 +41,7 @@ class PjCall(Line):
         self.keep_rtp = False
         self._invite, self._prompts, self._out, self._language = invite, prompts, out or Out(), ""
         self._answered = False
+        self._ready: Ready | None = None
         self._serials = itertools.count(1)
 
     @property
@@ -71,6 +72,12 @@ class PjCall(Line):
         self.still_there()
         pressed = self.keys.first_of(until)
         return pressed or await self._play(sounds, lambda: self.keys.first_of(until))
+
+    async def prepare(self, *sounds: Sound, language: str) -> None:
+        paths = self._paths(sounds, language)
+        self._forget()
+        with contextlib.suppress(OSError):
+            self._ready = await Ready.of(paths, self.engine.settings.temporary) if paths else None
 
     async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
         key = await self._key(sounds, wait)
@@ -105,6 +112,10 @@ class PjCall(Line):
         seconds = await completed(path)
         log.info("recorded", seconds=round(seconds, 2), ended_by=ended_by)
         return Recording(path, seconds, ended_by, key)
+
+    async def hang_up(self) -> None:
+        self._forget()
+        await super().hang_up()
 
     async def transfer(self, number: str) -> Transferred:
         """A caller who came over no trunk is a phone, which knows no numbers but through us: it is put
@@ -188,25 +199,39 @@ class PjCall(Line):
 
     async def _start(self, sounds: tuple[Sound, ...]) -> int:
         """Begin to play; 0 when there is nothing to be heard."""
-        paths = [path for path in map(self._find, sounds) if path]
+        paths = self._paths(sounds, self._language)
         if not paths:
             return 0
+        if self._ready and self._ready.paths == paths:
+            return await self._started(self._ready.path)
         path, joined = await chosen(paths, self.engine.settings.temporary)
         if not path:
             return 0
+        try:
+            return await self._started(path)
+        finally:
+            if joined:
+                path.unlink(missing_ok=True)
+
+    async def _started(self, path: Path) -> int:
         serial = next(self._serials)
         try:
             await self.command(EngineCall.play, str(path), serial)
         except EngineError as error:
             log.warning("sound cannot be played", path=str(path), why=str(error))
             return 0
-        finally:
-            if joined:
-                path.unlink(missing_ok=True)
         return serial
 
-    def _find(self, sound: Sound) -> Path | None:
-        path = sound if isinstance(sound, Path) else self._prompts(sound, self._language)
+    def _paths(self, sounds: tuple[Sound, ...], language: str) -> list[Path]:
+        return [path for path in (self._find(sound, language) for sound in sounds) if path]
+
+    def _find(self, sound: Sound, language: str) -> Path | None:
+        path = sound if isinstance(sound, Path) else self._prompts(sound, language)
         if path is None:
             log.warning("prompt is missing", prompt=sound)
         return path
+
+    def _forget(self) -> None:
+        if self._ready:
+            self._ready.close()
+        self._ready = None

@@ -4,7 +4,9 @@ import asyncio
 import os
 import tempfile
 import threading
+from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import structlog
 
@@ -25,6 +27,35 @@ async def chosen(paths: list[Path], temporary: Path) -> tuple[Path | None, bool]
     if len(paths) == 1 and _known(paths[0]):
         return paths[0], False
     return await asyncio.to_thread(playable, paths, temporary)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Sounds joined before they are to be played. Their file has no name, so nothing is left of it when the
+    process ends; `close` gives it up, and a player that has opened it reads on."""
+
+    paths: list[Path]
+    file: BinaryIO
+
+    @property
+    def path(self) -> Path:
+        """While it is open."""
+        return Path(f"/proc/self/fd/{self.file.fileno()}")
+
+    @classmethod
+    async def of(cls, paths: list[Path], temporary: Path) -> "Ready | None":
+        """None when there is nothing to be joined, or no room; a single file is known to be playable then."""
+        path, joined = await chosen(paths, temporary)
+        return await asyncio.to_thread(cls._opened, paths, path) if path and joined else None
+
+    @classmethod
+    def _opened(cls, paths: list[Path], path: Path) -> "Ready":
+        file = path.open("rb")
+        path.unlink(missing_ok=True)
+        return cls(paths, file)
+
+    def close(self) -> None:
+        self.file.close()
 
 
 def playable(paths: list[Path], temporary: Path) -> tuple[Path | None, bool]:

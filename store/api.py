@@ -18,6 +18,7 @@ from store.model import (
     Deposit,
     Folder,
     Greeting,
+    Look,
     Mark,
     Message,
     NewMessage,
@@ -163,9 +164,23 @@ class Settings(Protocol):
 
 
 class SignIns(Protocol):
-    async def begin(self, user_id: UUID, policy: PinPolicy, now: datetime) -> Attempt:
+    async def look(self, user_id: UUID, of: UUID, policy: PinPolicy, now: datetime) -> Look:
+        """The glance at the user `of`, whose attempts are counted under `user_id`. Counts nothing: to be
+        asked for while the caller types."""
+
+    async def begin(
+        self,
+        user_id: UUID,
+        policy: PinPolicy,
+        now: datetime,
+        *,
+        of: UUID | None = None,
+        look: Look | None = None,
+    ) -> Attempt:
         """Count an attempt, commit it (on both nodes while the peer is up), then say whether the PIN
-        may be compared. While sign-in is locked nothing is counted, so the lock is not prolonged."""
+        may be compared, with the glance at the user `of` as he is then. While sign-in is locked nothing is
+        counted; with a `look` that saw it open, what began to be locked since then is counted, too. Either
+        way the lock is not prolonged."""
 
     async def succeeded(self, attempt: Attempt) -> None:
         """The PIN was right: earlier failures no longer count."""

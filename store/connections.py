@@ -41,7 +41,9 @@ class Connections:
     """Runs work on one of at most `most` connections, all in autocommit.
 
     Raises Unavailable within `connect` seconds when no connection is to be had and within `statement`
-    seconds when the server does not answer. `greet` runs on the first connection ever made.
+    seconds when the server does not answer. `greet` runs on the first connection ever made. With
+    `plan_once` a prepared statement is planned once, for any values, not five times for the values it is
+    given first: for processes whose statements all ask by key.
     """
 
     def __init__(
@@ -54,22 +56,27 @@ class Connections:
         linger: float = LINGER,
         connect: float = 0.5,
         statement: float = 5.0,
+        plan_once: bool = False,
     ) -> None:
         self.conninfo = conninfo
         self.statement = statement
         self._greet: Callable[[AsyncConnection[Row]], Awaitable[None]] | None = greet
         self._keep, self._linger, self._connect, self._closed = keep, linger, connect, False
+        self._plan_once = plan_once
         self._free = asyncio.Semaphore(most)
         self._idle: list[AsyncConnection[Row]] = []
         """The one used last is at the end, and used next."""
         self._trim: asyncio.TimerHandle | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
-    async def query(self, statement: Statement, values: Values = (), binary: bool = False) -> list[Row]:
-        """One statement, a transaction of its own; its rows, if it gives any."""
+    async def query(
+        self, statement: Statement, values: Values = (), binary: bool = False, prepare: bool | None = None
+    ) -> list[Row]:
+        """One statement, a transaction of its own; its rows, if it gives any. `prepare` from the first time
+        on, not from the fifth: for those that cost more to plan than to run."""
 
         async def work(connection: AsyncConnection[Row]) -> list[Row]:
-            cursor = await connection.execute(statement, values, binary=binary)
+            cursor = await connection.execute(statement, values, prepare=prepare, binary=binary)
             return await cursor.fetchall() if cursor.description else []
 
         return await self.run(work)
@@ -96,7 +103,7 @@ class Connections:
                 connection = await AsyncConnection.connect(self.conninfo, autocommit=True)
         except (TimeoutError, *AWAY) as problem:
             raise Unavailable(str(problem) or "no connection in time") from problem
-        if self._greet:
+        if self._greet or self._plan_once:
             try:
                 await bounded(connection, self._greeting(connection), self.statement)
             except AWAY as problem:
@@ -117,6 +124,8 @@ class Connections:
             await self._idle.pop().close()
 
     async def _greeting(self, connection: AsyncConnection[Row]) -> None:
+        if self._plan_once:
+            await connection.execute("set plan_cache_mode = force_generic_plan")
         if self._greet:
             await self._greet(connection)
 

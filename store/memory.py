@@ -18,8 +18,13 @@ from store.memory_messages import MemoryMessages, MemorySettings
 from store.memory_state import Postponed, State
 from store.model import (
     ALTERNATE_EXTENSION,
+    REPORTS,
+    SYSTEM,
     Attempt,
+    Folder,
+    Glance,
     Greeting,
+    Look,
     NewWork,
     Notice,
     OutboxItem,
@@ -104,15 +109,45 @@ class MemoryUsers:
 
 
 class MemorySignIns:
-    def __init__(self, state: State) -> None:
-        self._state = state
+    def __init__(self, state: State, store: "MemoryStore") -> None:
+        self._state, self._store = state, store
 
-    async def begin(self, user_id: UUID, policy: PinPolicy, now: datetime) -> Attempt:
+    async def look(self, user_id: UUID, of: UUID, policy: PinPolicy, now: datetime) -> Look:
+        locked = await self.locked_until(user_id, policy, now)
+        return Look(await self._glance(of), locked is None)
+
+    async def begin(
+        self,
+        user_id: UUID,
+        policy: PinPolicy,
+        now: datetime,
+        *,
+        of: UUID | None = None,
+        look: Look | None = None,
+    ) -> Attempt:
         attempt = uuid7()
-        if await self.locked_until(user_id, policy, now):
+        if not (look and look.open) and await self.locked_until(user_id, policy, now):
             return Attempt(attempt, user_id, allowed=False)
         self._record(attempt, user_id, now, "begin")
-        return Attempt(attempt, user_id, lockout.allowed(self._events(user_id), attempt, policy))
+        if not lockout.allowed(self._events(user_id), attempt, policy):
+            return Attempt(attempt, user_id, allowed=False)
+        return Attempt(attempt, user_id, True, await self._glance(of) if of else None)
+
+    async def _glance(self, of: UUID) -> Glance | None:
+        store, user = self._store, await self._store.users.get(of)
+        if user is None:
+            return None
+        name = await store.users.greeting_unless(of, "", "name")
+        kinds = [each.envelope.kind for each in await store.messages.listing(of, Folder.NEW)]
+        return Glance(
+            user,
+            await store.settings.get("user_options", "options", of),
+            name.version if name else "",
+            await store.messages.size(of),
+            await store.messages.counts(of),
+            sum(kind in REPORTS for kind in kinds),
+            bool(await store.messages.listing(SYSTEM, Folder.NEW, Folder.SAVED)),
+        )
 
     async def succeeded(self, attempt: Attempt) -> None:
         self._record(uuid7(), attempt.user_id, datetime.now(UTC), "success")
@@ -263,7 +298,7 @@ class MemoryStore:
         self.dispatches = MemoryDispatches(self.state)
         self.settings = MemorySettings(self.state)
         self.messages = MemoryMessages(self.state)
-        self.sign_ins = MemorySignIns(self.state)
+        self.sign_ins = MemorySignIns(self.state, self)
         self.outbox = MemoryOutbox(self.state)
 
     async def agree(self, schema: int) -> int:

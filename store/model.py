@@ -58,6 +58,8 @@ class MessageKind(StrEnum):
 
 UNLIT = (MessageKind.BROADCAST, MessageKind.OUTGOING, MessageKind.QUARANTINED)
 """Nobody is told of these."""
+REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY, MessageKind.OVERRULED)
+"""These tell what became of a message that was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,6 +379,33 @@ class PinPolicy:
 
 
 @dataclass(frozen=True, slots=True)
+class Glance:
+    """All that is wanted of a user who signs in, as it was at one moment."""
+
+    user: User
+    options: Setting | None = None
+    """What the user has set (kind "user_options")."""
+    name: str = ""
+    """The version of the recorded name; "" for none."""
+    size: int = 0
+    """Bytes of audio in the mailbox, as Messages.size says."""
+    counts: Counts = Counts()
+    reports: int = 0
+    """How many of the new messages are reports."""
+    broadcasts: bool = False
+    """Whether the system's mailbox holds anything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What is seen while a PIN is typed, before its attempt: None where there is no such user."""
+
+    glance: Glance | None
+    open: bool
+    """No lock held at that moment."""
+
+
+@dataclass(frozen=True, slots=True)
 class Attempt:
     """A sign-in attempt, committed before the PIN is compared.
 
@@ -386,4 +415,7 @@ class Attempt:
 
     id: UUID
     user_id: UUID
+    """Under which it is counted."""
     allowed: bool
+    glance: Glance | None = None
+    """Read after the commit, where it was asked for and the attempt is allowed."""

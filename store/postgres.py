@@ -39,11 +39,15 @@ KEPT = 4
 class PostgresStore:
     """The `Store` of store.api. Opened by `PostgresStore.open`; usable in one event loop."""
 
-    def __init__(self, conninfo: str, node: int, replicated: bool, connections: int) -> None:
+    def __init__(
+        self, conninfo: str, node: int, replicated: bool, connections: int, plan_once: bool = False
+    ) -> None:
         self.node = node
         self._replicated = replicated
         self._clock = HybridClock()
-        self._connections = Connections(conninfo, self._greet, most=connections, keep=min(connections, KEPT))
+        self._connections = Connections(
+            conninfo, self._greet, most=connections, keep=min(connections, KEPT), plan_once=plan_once
+        )
         self.users = PostgresUsers(self._connections, self._clock, node)
         self.dispatches = PostgresDispatches(self._connections, self._clock, node)
         self.settings = PostgresSettings(self._connections, self._clock, node)
@@ -54,15 +58,21 @@ class PostgresStore:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, conninfo: str, node: int = 1, *, replicated: bool = True, connections: int = 5
+        cls,
+        conninfo: str,
+        node: int = 1,
+        *,
+        replicated: bool = True,
+        connections: int = 5,
+        plan_once: bool = False,
     ) -> AsyncIterator[Self]:
         """Does not connect yet, so it opens although the database is away: calls then raise Unavailable.
 
         `conninfo` is libpq's (key=value or URI). `replicated` is False on one external PostgreSQL that
-        all nodes share. At most `connections` are used at a time, one more by `changes()`. A call raises
-        StoreError when the database belongs to another node.
+        all nodes share. At most `connections` are used at a time, one more by `changes()`. `plan_once`: see
+        Connections. A call raises StoreError when the database belongs to another node.
         """
-        store = cls(conninfo, node, replicated, connections)
+        store = cls(conninfo, node, replicated, connections, plan_once)
         try:
             yield store
         finally:

@@ -56,15 +56,15 @@ class PostgresUsers:
         number = extension.replace("\0", "")
         values = (number, setting_id(ALTERNATE_EXTENSION, number), number)
         rows = await self._connections.query(BY_EXTENSION, values)
-        return _user(rows[0]) if rows else None
+        return user_of(rows[0]) if rows else None
 
     async def get(self, user_id: UUID) -> User | None:
         rows = await self._connections.query(GET + " where id = %s and not deleted", (user_id,))
-        return _user(rows[0]) if rows else None
+        return user_of(rows[0]) if rows else None
 
     async def all(self) -> Sequence[User]:
         rows = await self._connections.query(GET + " where not deleted order by extension, id")
-        return [_user(row) for row in rows]
+        return [user_of(row) for row in rows]
 
     async def add(self, user: User) -> None:
         values = (*_values(user), self._clock.now(), self._node)
@@ -140,7 +140,7 @@ def _values(user: User) -> tuple[object, ...]:
     return (user.extension, user.name, mail, user.attach, user.pin_hash, language, list(user.lamps))
 
 
-def _user(row: Row) -> User:
+def user_of(row: Row) -> User:
     return User(*(*row[:7], tuple(row[7])))
 
 

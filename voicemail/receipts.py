@@ -19,6 +19,7 @@ from sip import wav
 from store.api import Store
 from store.errors import NotFound
 from store.model import (
+    REPORTS,
     Deposit,
     Envelope,
     Folder,
@@ -41,8 +42,6 @@ log = structlog.get_logger()
 DISPOSITIONS = {Mark.READ: "displayed", Mark.DELETE: "deleted"}
 UNHEARD = "unheard"
 """Kind of a user's settings, named by the ids of saved messages that nobody has heard."""
-REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY, MessageKind.OVERRULED)
-"""Never answered."""
 SILENCE = wav.file_ulaw(wav.SILENCE * wav.PLAYABLE)
 
 

@@ -129,6 +129,7 @@ def session_of(config: Config) -> Session:
                     number,
                     replicated=not config.store.dsn,
                     connections=config.sip.calls_per_worker,
+                    plan_once=True,
                 )
             )
             spool = Spool(spool_root(config), slot)
@@ -163,12 +164,16 @@ def caller_of(config: Config, store: Store, pilot: Pilot) -> Caller:
 
 
 async def met(store: Store, calls: int) -> None:
-    """Ask the database what every call asks, for so many calls at once, so that the first of them need not
-    open connections. A database that is away now is met later."""
+    """Ask the database what every call and every user asks, for so many calls at once, so that the first of
+    them need not open connections, nor wait for statements to be planned. A database that is away now is
+    met later."""
+    nobody, now = UUID(int=0), local_time()
+    many = range(min(calls, MOST_MET))
     try:
         async with asyncio.timeout(MEETING):
-            await asyncio.gather(*(store.users.by_extension("") for _ in range(min(calls, MOST_MET))))
-            await store.users.greeting_unless(UUID(int=0), "")
+            await asyncio.gather(*(store.users.by_extension("") for _ in many))
+            await store.users.greeting_unless(nobody, "")
+            await asyncio.gather(*(store.sign_ins.look(nobody, nobody, PinPolicy(), now) for _ in many))
     except (StoreError, TimeoutError) as error:
         log.info("database not met yet", why=str(error) or "no answer")
 

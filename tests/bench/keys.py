@@ -2,6 +2,7 @@
 through the menus.
 
     .venv/bin/python tests/bench/keys.py --callers 50 --rounds 4     # many at once
+    .venv/bin/python tests/bench/keys.py --callers 50 --spread 1.0   # many, each when he likes
     .venv/bin/python tests/bench/keys.py --callers 8 --rounds 20     # as on any day
 
 Two real nodes; every caller is a real telephone (sip/softphone.py, 4 calls a process) and calls the first
@@ -65,6 +66,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--callers", type=int, default=50, help="telephones at once, on one node")
     parser.add_argument("--rounds", type=int, default=4, help="how often each of them calls")
+    parser.add_argument("--spread", type=float, default=0.0, help="seconds over which they press #")
     parser.add_argument("--port", type=int, default=7860, help="SIP port of the first node")
     return parser.parse_args()
 
@@ -130,9 +132,13 @@ class Bench:
             await asyncio.sleep(0.1)
         await asyncio.gather(*(call.answered(15.0) for call in calls))
         await asyncio.sleep(2.0)
-        await asyncio.gather(*(call.press(PIN + "#") for call in calls))
+        await asyncio.gather(*(self.press_pin(call) for call in calls))
         await asyncio.sleep(len(PIN) * 0.35 + 2 * LISTEN)
         await asyncio.gather(*(self.walk(call) for call in calls))
+
+    async def press_pin(self, call: PhoneCall) -> None:
+        await asyncio.sleep(self.dice.uniform(0.0, self.chosen.spread))
+        await call.press(PIN + "#")
 
     async def walk(self, call: PhoneCall) -> None:
         try:

@@ -92,6 +92,8 @@ class ScriptedCall:
     """What those do who answer a transfer and are spoken to first: the script of each such call."""
     other: "ScriptedCall | None" = None
     """The last of them."""
+    prepared: tuple[Sound, ...] = ()
+    """What was made ready last."""
     language: str = "en"
     moments: int = 0
     recorded: int = 0
@@ -151,6 +153,9 @@ class ScriptedCall:
                 return step.key
             self.clock.pass_(length)
         return ""
+
+    async def prepare(self, *sounds: Sound, language: str) -> None:
+        self.prepared = sounds
 
     async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
         await self.play(*sounds)

@@ -101,10 +101,12 @@ class Conversations:
             await call.play("short")
         return done
 
-    async def several(self, call: Call, _: str) -> str:
-        """Sounds of several kinds in one go, with holes in between."""
+    async def several(self, call: Call, ready: str) -> str:
+        """Sounds of several kinds in one go, with holes in between; made ready before, if wanted."""
         folder = self.folder
         sounds = ("short", "no such prompt", folder / "linear.wav", folder / "empty.wav", folder / "tiny.wav")
+        if ready:
+            await call.prepare(*sounds, "other", language="")
         return await call.play(*sounds, "other")
 
     async def nothing(self, call: Call, _: str) -> str:

@@ -24,7 +24,7 @@ from store.model import (
     Work,
     copy_id,
 )
-from tests.fakes.store_contract import message, user, work
+from tests.fakes.store_contract import NOON, POLICY, message, user, work
 
 ACCEPT, DECLINE = Answer.ACCEPT, Answer.DECLINE
 LATER = datetime(2090, 1, 1, tzinfo=UTC)
@@ -56,7 +56,10 @@ async def having(store: Store, people: list[User]) -> list[User]:
         listed = await store.messages.listing(each.id)
         counts = await store.messages.counts(each.id)
         assert counts.new + counts.old == sum(m.folder is not Folder.DELETED for m in listed)
-        assert bool(await store.messages.size(each.id)) == bool(listed)
+        size = await store.messages.size(each.id)
+        assert bool(size) == bool(listed)
+        seen = (await store.sign_ins.look(each.id, each.id, POLICY, NOON)).glance
+        assert seen is None or (seen.counts, seen.size) == (counts, size)
         for m in listed:
             assert await store.messages.get(m.id) == m
         found += [each] if listed else []

@@ -54,10 +54,11 @@ async def test_a_prompt_is_heard_from_beginning_to_end(
     assert await result(pool) == ""
 
 
+@pytest.mark.parametrize("verb", ["several", "several-ready"])
 async def test_sounds_in_one_go_follow_each_other_and_those_that_cannot_be_played_are_skipped(
-    phone: Softphone, pool: SipPool, tmp_path: Path
+    phone: Softphone, pool: SipPool, tmp_path: Path, verb: str
 ) -> None:
-    call = await dialled(phone, pool, "several")
+    call = await dialled(phone, pool, verb)
     await call.record(tmp_path / "heard.wav")
     await call.ended()
     report = await pool.report()

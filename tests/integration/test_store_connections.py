@@ -71,3 +71,19 @@ async def test_more_at_once_than_there_may_be_is_told_in_time(store_dsn: str) ->
         await busy.query("select 1")
     await holder
     await busy.close()
+
+
+async def test_each_connection_plans_once_where_that_is_wanted(store_dsn: str) -> None:
+    opened = Connections(store_dsn, nothing, most=MOST, plan_once=True, connect=5.0)
+    asked = (opened.query("select current_setting('plan_cache_mode'), pg_sleep(0.05)") for _ in range(MOST))
+    modes = [rows[0][0] for rows in await asyncio.gather(*asked)]
+    await opened.close()
+    assert modes == ["force_generic_plan"] * MOST
+
+
+async def test_a_statement_is_prepared_at_its_first_time_where_that_is_wanted(
+    connections: Connections,
+) -> None:
+    await connections.query("select %s::int + 1", (1,), prepare=True)
+    [[prepared]] = await connections.query("select count(*) from pg_prepared_statements")
+    assert prepared == 1

@@ -21,6 +21,7 @@ from tests.fakes.store_contract import *  # noqa: F403
 from tests.fakes.store_contract import FAR, message
 from tests.fakes.store_contract_dispatch import *  # noqa: F403
 from tests.fakes.store_contract_outside import *  # noqa: F403
+from tests.fakes.store_contract_sign_in import *  # noqa: F403
 from tests.fakes.store_contract_telephone import *  # noqa: F403
 
 

@@ -14,7 +14,7 @@ from voicemail import pins
 from voicemail.cli import bulk, people
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store
 from voicemail.config import Config
-from voicemail.conversation.sign_in import own
+from voicemail.conversation.expected import own
 from voicemail.errors import VoicemailError
 from voicemail.policy import pin_rules
 from voicemail.policy.book import OPTIONS

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from sip.call import Call
-from store.model import Counts, Folder, Message, MessageKind, User
+from store.model import REPORTS, Counts, Folder, Glance, Message, User
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.find_message import find_message
 from voicemail.conversation.hear_messages import hear_messages
@@ -12,8 +12,6 @@ from voicemail.conversation.menu import Menu, choose
 from voicemail.conversation.send_message import send_message
 from voicemail.conversation.setup import setup
 from voicemail.words import Words
-
-REPORTS = (MessageKind.READ_RECEIPT, MessageKind.NON_DELIVERY, MessageKind.OVERRULED)
 
 
 class Do(Enum):
@@ -45,10 +43,14 @@ MAIN = Menu(
 FOLDERS = {Do.NEW: Folder.NEW, Do.SAVED: Folder.SAVED, Do.DELETED: Folder.DELETED}
 
 
-async def main_menu(desk: Desk, call: Call, user: User) -> None:
-    """Say what is there, then offer it until the user leaves or says nothing more."""
-    new = await reach(desk.store.messages.listing(user.id, Folder.NEW))
-    said = counted(desk.words, await reach(desk.store.messages.counts(user.id)), reports(new))
+async def main_menu(desk: Desk, call: Call, user: User, glance: Glance | None = None) -> None:
+    """Say what is there, as the `glance` of this moment says if there is one, then offer it until the user
+    leaves or says nothing more."""
+    if glance:
+        said = counted(desk.words, glance.counts, glance.reports)
+    else:
+        new = await reach(desk.store.messages.listing(user.id, Folder.NEW))
+        said = counted(desk.words, await reach(desk.store.messages.counts(user.id)), reports(new))
     while (do := await choose(call, MAIN, *said, style=desk.style)) not in (Do.EXIT, None):
         said = ()
         match do:

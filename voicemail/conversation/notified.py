@@ -8,8 +8,10 @@ import structlog
 
 from sip.call import Call
 from store.model import User
+from voicemail.conversation.aside import Aside
 from voicemail.conversation.desk import Desk
-from voicemail.conversation.sign_in import MOST_PIN, TRIES, Locked, admit
+from voicemail.conversation.expected import Expected
+from voicemail.conversation.sign_in import MOST_PIN, TRIES, Entry, Locked, admit
 from voicemail.conversation.user_side import signed_in
 
 log = structlog.get_logger()
@@ -19,17 +21,18 @@ async def notified(desk: Desk, call: Call, user: User, reached: Callable[[], Non
     """From the answer to the end; `reached` is called as soon as it is certain that it is the user. Raises
     HungUp, Unavailable."""
     desk = desk.in_language(call, user.language)
-    known = await _ask(desk, call, user)
-    if known is None:
-        return
-    reached()
-    await signed_in(desk, call, known)
+    async with Aside() as aside:
+        known = await _ask(desk, call, aside, user)
+        if known:
+            reached()
+            await signed_in(desk, call, known)
 
 
-async def _ask(desk: Desk, call: Call, user: User) -> User | None:
+async def _ask(desk: Desk, call: Call, aside: Aside, user: User) -> Entry | None:
     """The user, as he is now; None when nobody knew the PIN, who has been told so."""
     said: tuple[str, ...] = ("notified",)
     for _ in range(TRIES):
+        expected = Expected(desk, call, aside, user.extension, user)
         pin = await call.digits(*said, "enter_pin", most=MOST_PIN, secret=True)
         if pin == "*":
             await call.play("goodbye")
@@ -38,11 +41,11 @@ async def _ask(desk: Desk, call: Call, user: User) -> User | None:
         if not pin:  # a machine may still be speaking
             continue
         try:
-            known = await admit(desk, user.extension, pin)
+            known = await admit(desk, aside, expected, pin)
         except Locked:
             await call.play("sign_in_locked", "goodbye")
             return None
-        if known and known.id == user.id:
+        if known:
             return known
         said = ("pin_wrong", "try_again")
     await call.play("goodbye")

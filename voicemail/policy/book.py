@@ -42,6 +42,8 @@ class Policies:
     def __init__(self, store: Store, now: Callable[[], datetime]) -> None:
         self._store, self._now = store, now
         self._read_at: datetime | None = None
+        self._refreshing = asyncio.Lock()
+        """One call reads for all that have found them old at the same moment."""
         self._system: Mapping[tuple[str, str], Setting] = {}
         self._read: dict[tuple[str, str], tuple[Setting, Any]] = {}
         self._whole: dict[type[Policy], Mapping[str, Any]] = {}
@@ -106,6 +108,11 @@ class Policies:
         self._guessed.discard(user_id)
         return self._remember(user_id, options)
 
+    def seen(self, user_id: UUID, setting: Setting | None) -> UserOptions:
+        """A user's options that somebody has read just now."""
+        self._guessed.discard(user_id)
+        return self._remember(user_id, (setting and parsed(UserOptions, setting)) or UserOptions())
+
     def _is_recent(self, user_id: UUID) -> bool:
         read = self._looked.get(user_id)
         return read is not None and timedelta(0) <= self._now() - read < JUST_NOW
@@ -133,9 +140,17 @@ class Policies:
         self._read_at = None
 
     async def _refresh(self) -> None:
-        now = self._now()
-        if self._read_at and timedelta(0) <= now - self._read_at < FRESH:
+        if self._is_fresh():
             return
+        async with self._refreshing:
+            if not self._is_fresh():
+                await self._read_all()
+
+    def _is_fresh(self) -> bool:
+        return self._read_at is not None and timedelta(0) <= self._now() - self._read_at < FRESH
+
+    async def _read_all(self) -> None:
+        now = self._now()
         try:
             async with asyncio.timeout(WITHIN):
                 found = await self._store.settings.all(without=Contact.KIND)

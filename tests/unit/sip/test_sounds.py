@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from sip import wav
-from sip.sounds import chosen
+from sip.sounds import Ready, chosen
 
 SECOND = wav.file_ulaw(b"\x11" * wav.RATE)
 
@@ -62,3 +62,22 @@ async def test_without_room_to_join_the_first_that_can_be_played_is(tmp_path: Pa
     sound = tmp_path / "a.wav"
     sound.write_bytes(SECOND)
     assert await chosen([sound, sound], tmp_path / "missing") == (sound, False)
+
+
+async def test_what_is_ready_leaves_no_file_and_is_there_until_it_is_closed(tmp_path: Path) -> None:
+    sound = tmp_path / "a.wav"
+    sound.write_bytes(SECOND)
+    ready = await Ready.of([sound, sound], tmp_path)
+    assert ready and list(tmp_path.iterdir()) == [sound]
+    assert [wav.seconds(ready.path) for _ in range(2)] == [2.0, 2.0]
+    player = ready.path.open("rb")
+    ready.close()
+    assert wav.parse(player.read()).seconds == 2.0
+    player.close()
+
+
+async def test_a_single_file_that_can_be_played_needs_not_be_joined(tmp_path: Path) -> None:
+    sound = tmp_path / "a.wav"
+    sound.write_bytes(SECOND)
+    assert await Ready.of([sound], tmp_path) is None
+    assert await Ready.of([sound, sound], tmp_path / "missing") is None

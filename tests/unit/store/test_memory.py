@@ -7,6 +7,7 @@ from store.memory import MemoryStore
 from tests.fakes.store_contract import *  # noqa: F403
 from tests.fakes.store_contract_dispatch import *  # noqa: F403
 from tests.fakes.store_contract_outside import *  # noqa: F403
+from tests.fakes.store_contract_sign_in import *  # noqa: F403
 from tests.fakes.store_contract_telephone import *  # noqa: F403
 
 

@@ -56,3 +56,13 @@ async def test_only_the_right_pin_compares_equal() -> None:
 async def test_no_hash_or_a_damaged_one_lets_nobody_in(kept: str) -> None:
     assert not await pins.compare(kept, "")
     assert not await pins.compare(kept, "839204")
+
+
+async def test_a_worker_is_warm_after_its_first_user_was_expected(monkeypatch: pytest.MonkeyPatch) -> None:
+    pins._nobodys.cache_clear()
+    made: list[str] = []
+    monkeypatch.setattr(pins, "hashed", lambda pin: made.append(pin) or "")
+    for _ in range(2):
+        await pins.warm()
+    assert len(made) == 1
+    pins._nobodys.cache_clear()

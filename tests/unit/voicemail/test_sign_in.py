@@ -11,13 +11,22 @@ from store.errors import Unavailable
 from store.model import User
 from tests.fakes.call import ScriptedCall, at_every_moment
 from tests.fakes.desk import ANNA, PIN, House, house
-from voicemail.conversation.sign_in import sign_in
+from voicemail.conversation import sign_in as signing
+from voicemail.conversation.aside import Aside
+from voicemail.conversation.desk import Desk
 
 
 @pytest.fixture
 async def home(tmp_path: Path) -> AsyncIterator[House]:
     async with house(tmp_path) as opened:
         yield opened
+
+
+async def sign_in(desk: Desk, call: ScriptedCall, known: User | None, certain: bool = False) -> User | None:
+    """Whoever is in, with all that was done beside it."""
+    async with Aside() as aside:
+        entry = await signing.sign_in(desk, call, aside, known, certain)
+        return entry.user if entry else None
 
 
 async def test_a_known_caller_is_asked_for_the_pin_only(home: House) -> None:
