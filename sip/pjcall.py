@@ -177,7 +177,7 @@ class PjCall(Line):
 
     async def _start(self, sounds: tuple[Sound, ...]) -> int:
         """Begin to play; 0 when there is nothing to be heard."""
-        paths = [path for path in map(self._find, sounds) if path]
+        paths = [path for each in sounds if (path := await self._find(each))]
         if not paths:
             return 0
         path, joined = await chosen(paths, self.engine.settings.temporary)
@@ -194,8 +194,11 @@ class PjCall(Line):
                 path.unlink(missing_ok=True)
         return serial
 
-    def _find(self, sound: Sound) -> Path | None:
+    async def _find(self, sound: Sound) -> Path | None:
+        """Where a prompt is missing, a tone says that something was to be said; None without room for it."""
         path = sound if isinstance(sound, Path) else self._prompts(sound, self._language)
         if path is None:
-            log.warning("prompt is missing", prompt=sound)
+            log.error("prompt is missing", prompt=sound)
+            with contextlib.suppress(OSError):
+                return await asyncio.to_thread(tones.missing, self.engine.settings.temporary)
         return path

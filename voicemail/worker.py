@@ -103,7 +103,13 @@ def pilot_settings(config: Config, slot: int) -> PilotSettings:
         pilot=config.sip.pilot,
         folder=sounds_root(config) / str(slot),
         limits=RecordLimits(longest=config.recording.longest, silence=config.recording.silence),
-        policy=PinPolicy(config.pin.failures, config.pin.window_minutes, config.pin.lock_minutes),
+        policy=PinPolicy(
+            config.pin.failures,
+            config.pin.window_minutes,
+            config.pin.lock_minutes,
+            config.pin.per_source,
+            config.pin.per_trunk,
+        ),
         redirecting={trunk.name: trunk.redirecting for trunk in config.trunk},
         forwarded_by={trunk.name: tuple(map(Source, trunk.forwarded_by)) for trunk in config.trunk},
     )

@@ -54,7 +54,7 @@ async def test_a_prompt_is_heard_from_beginning_to_end(
     assert await result(pool) == ""
 
 
-async def test_sounds_in_one_go_follow_each_other_and_those_that_cannot_be_played_are_skipped(
+async def test_sounds_in_one_go_follow_each_other_with_a_tone_where_a_prompt_is_missing(
     phone: Softphone, pool: SipPool, tmp_path: Path
 ) -> None:
     call = await dialled(phone, pool, "several")
@@ -72,7 +72,8 @@ async def test_sounds_in_one_go_follow_each_other_and_those_that_cannot_be_playe
         pytest.approx(0.8 + tiny, abs=0.03),
     )
     assert 1.2 < report["took"] < 2.0
-    assert list((pool.folder / "joined").iterdir()) == []
+    assert [each.name for each in (pool.folder / "joined").iterdir()] == ["missing.wav"]
+    assert hears(tmp_path / "heard.wav", pool.folder / "joined/missing.wav") is not None
 
 
 async def test_nothing_to_play_is_no_reason_to_end_a_call(phone: Softphone, pool: SipPool) -> None:

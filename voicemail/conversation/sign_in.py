@@ -13,6 +13,7 @@ from sip.call import Call
 from store.model import User
 from voicemail import pins
 from voicemail.conversation.desk import Desk, reach
+from voicemail.conversation.throttle import NOWHERE, Origin, held_back, origin_of, went_wrong
 from voicemail.errors import VoicemailError
 
 log = structlog.get_logger()
@@ -42,6 +43,7 @@ async def sign_in(desk: Desk, call: Call, known: User | None, certain: bool = Fa
     nobody elsewhere can lock a user out of it. Raises Unavailable when the store cannot count the attempt,
     and HungUp."""
     said: tuple[str, ...] = ("welcome",)
+    origin = origin_of(call.invite, known, certain)
     for _ in range(TRIES):
         answer = await ask_who(call, known, *said)
         if answer is None:
@@ -50,7 +52,8 @@ async def sign_in(desk: Desk, call: Call, known: User | None, certain: bool = Fa
         extension, pin = answer
         known = known if known and known.extension == extension else None
         try:
-            user = await admit(desk, extension, pin, own_phone=certain and known is not None) if pin else None
+            own_phone = certain and known is not None
+            user = await admit(desk, extension, pin, origin, own_phone=own_phone) if pin else None
         except Locked:
             await call.play("sign_in_locked", "goodbye")
             return None
@@ -80,9 +83,13 @@ def wrong(known: User | None) -> str:
     return "pin_wrong" if known else "id_or_pin_wrong"
 
 
-async def admit(desk: Desk, extension: str, pin: str, *, own_phone: bool = False) -> User | None:
+async def admit(
+    desk: Desk, extension: str, pin: str, origin: Origin = NOWHERE, *, own_phone: bool = False
+) -> User | None:
     """The user, if this is the PIN. Raises Locked, and Unavailable: what cannot be counted is not
     compared."""
+    if not own_phone and await held_back(desk, origin, extension):
+        raise Locked
     user = await reach(desk.store.users.by_extension(extension))
     counted = user.id if user else uuid5(NOBODY, extension)
     if user and own_phone:
@@ -93,6 +100,8 @@ async def admit(desk: Desk, extension: str, pin: str, *, own_phone: bool = False
         raise Locked
     if not await pins.compare(user.pin_hash if user else "", pin):
         log.warning("sign-in refused: wrong PIN", mailbox=user.extension if user else "unknown")
+        if not own_phone:
+            await went_wrong(desk, origin)
         return None
     await reach(desk.store.sign_ins.succeeded(attempt))
     log.info("signed in", mailbox=extension)
