@@ -27,7 +27,8 @@ class PromptBook:
     costs no disk access in a call.
 
     `folder` is a site's own: a file `<name>.wav` there replaces the shipped one, or adds one (any WAV
-    that sip plays: 8 kHz mono, PCM16, mu-law or A-law; what is none is left out, and logged). A language or folder that does not exist is
+    that sip plays: 8 kHz mono, PCM16, mu-law or A-law; what is none is left out, and logged). A language
+    or folder that does not exist is
     an empty book: a missing prompt must never end a call.
     """
 
