@@ -9,7 +9,7 @@ anybody could have claimed. For the same reason a full mailbox takes outside cal
 on their way: the caller was told before the tone, if he could be.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID, uuid5
 
@@ -25,7 +25,8 @@ from store.spool import SpoolEntry
 from voicemail import departures
 from voicemail.policy.book import options_of, parsed
 from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.model import ClassOfService, Members, Undeliverable
+from voicemail.policy.listening import Sort
+from voicemail.policy.model import ClassOfService, Members, Undeliverable, UserOptions
 from voicemail.policy.quota import QuotaState, state
 from voicemail.recipients import UNDELIVERABLE, Expanded, Plan, expand, plan
 
@@ -83,15 +84,17 @@ async def _to_all(
     to, sender = await planned(store, entry.addressees), message.envelope.sender
     author = await store.users.get(sender) if sender else None
     full = await _full(store, message, to.mailboxes) if author else ()
-    taking = [box for box in to.mailboxes if box not in full]
+    refusing = await _refusing(store, to.mailboxes)
+    taking = [box for box in to.mailboxes if box not in full and box not in refusing]
     kept = await store.messages.send(message, taking, audio, wait=wait) if taking else None
     away = await departures.sorted_out(store, message, to.remote, entry.forwards)
     if away.going:
         left = await departures.depart(store, message, away.going, audio, wait)
         kept = kept or left
     gone = (*to.gone, *away.unknown)
-    if author and (gone or full or away.held):
-        told = await _tell(store, author, message, audio, gone, full, away.held)
+    if author and (gone or full or refusing or away.held):
+        held = (*away.held, *await _extensions(store, refusing))
+        told = await _tell(store, author, message, audio, gone, full, held)
         kept = kept or told
     return kept or await _to_undeliverable(store, message, audio, wait)
 
@@ -126,6 +129,21 @@ async def _refused(store: Store, box: UUID, size: int, classes: Mapping[str, Cla
     return state(quota, size) is QuotaState.NO_RECEIVE
 
 
+async def _refusing(store: Store, mailboxes: Sequence[UUID]) -> frozenset[UUID]:
+    """Those whose owners take no messages."""
+    if len(mailboxes) > MANY:
+        settings = await store.settings.owned(UserOptions.KIND)
+        options = {each.owner: parsed(UserOptions, each) for each in settings if each.owner in mailboxes}
+    else:
+        options = {box: await options_of(store, box) for box in mailboxes}
+    return frozenset(box for box, each in options.items() if box and each and Sort.VOICE in each.rejects)
+
+
+async def _extensions(store: Store, mailboxes: Iterable[UUID]) -> tuple[str, ...]:
+    users = [await store.users.get(box) for box in mailboxes]
+    return tuple(sorted(user.extension for user in users if user))
+
+
 async def _tell(
     store: Store,
     author: User,
@@ -136,8 +154,7 @@ async def _tell(
     held: Sequence[str] = (),
 ) -> Deposit:
     """A non-delivery to the author: who did not get it, why, and what had been said."""
-    users = [await store.users.get(box) for box in full]
-    missed = (*gone, *held, *(user.extension for user in users if user))
+    missed = (*gone, *held, *await _extensions(store, full))
     why = ", ".join(word for word, those in ((GONE, gone), (HELD, held), (FULL, full)) if those)
     log.warning("message not delivered to all", message_id=str(message.id), missed=missed, why=why)
     envelope = Envelope(

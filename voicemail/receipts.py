@@ -30,6 +30,7 @@ from store.model import (
 from voicemail import departures
 from voicemail.policy.book import options_of
 from voicemail.policy.elsewhere import answerable, domain_of, location_of
+from voicemail.policy.listening import Sort
 
 log = structlog.get_logger()
 
@@ -50,6 +51,8 @@ async def before_mark(
     sender = message.envelope.sender
     wanted = message.envelope.receipt and message.folder is Folder.NEW and mark is Mark.READ
     if not wanted or sender is None or sender == reader.id or not await _tells(store, reader):
+        return None
+    if Sort.REPORTS in (await options_of(store, sender)).rejects:
         return None
     kept = await store.messages.deposit(_receipt(message, sender, reader, now), SILENCE)
     log.info("read receipt", message_id=str(message.id), repeated=kept.repeated)

@@ -20,6 +20,7 @@ from sip.call import Call, Dial, Handler, Prompts, RecordLimits, Session
 from sip.invite import Source
 from sip.pool import run_pool
 from sip.settings import EngineSettings, PoolSettings
+from sip.sounds import plays
 from store.api import Store
 from store.errors import StoreError
 from store.model import PinPolicy
@@ -77,9 +78,9 @@ def pool_settings(config: Config) -> PoolSettings:
 def prompts_of(folder: Path) -> Prompts:
     """Every language that there is. A site's own prompts, in `prompts` below the node's directory, replace
     the shipped ones; those of other languages than the default one are in folders by language there."""
-    default = PromptBook(folder=folder)
+    default = PromptBook(folder=folder, plays=plays)
     shipped = (place.name for place in SHIPPED.iterdir() if place.is_dir() and NAME.fullmatch(place.name))
-    others = {language: PromptBook(language, folder / language) for language in shipped}
+    others = {language: PromptBook(language, folder / language, plays) for language in shipped}
     others.pop(default.language, None)
 
     def find(name: str, language: str) -> Path | None:

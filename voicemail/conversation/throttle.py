@@ -69,10 +69,8 @@ def origin_of(invite: Invite, hint: User | None, certain: bool) -> Origin:
 async def held_back(desk: Desk, origin: Origin, extension: str) -> bool:
     """Whether no PIN from there is compared now. Raises Unavailable."""
     asked = origin.held_back_by(desk.policy, extension)
-    ends = await asyncio.gather(
-        *(reach(desk.store.sign_ins.locked_until(each, policy, desk.now())) for each, policy in asked)
-    )
-    if not any(ends):
+    locked = [desk.store.sign_ins.locked_until(each, policy, desk.now()) for each, policy in asked]
+    if not any(await reach(asyncio.gather(*locked))):
         return False
     log.warning("sign-in refused: too many wrong PINs from there", source=origin.source)
     return True

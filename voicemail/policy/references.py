@@ -333,6 +333,8 @@ def _device_mistakes(device: Device) -> Iterator[str]:
         case DeviceKind.PHONE:
             if device.address and not dialable(device.address):
                 yield f"address: {device.address!r} is no number"
+        case DeviceKind.RELAY if not device.address:
+            yield "address: a relay needs one"
         case DeviceKind.WEBHOOK:
             if why := why_no_webhook(device.address):
                 yield f"address: {device.address!r}: {why}"

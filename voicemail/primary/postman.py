@@ -77,26 +77,33 @@ class Postman:
             if item.kind is Work.ALARM:
                 return await self.hand(alarm_mail(item, self._settings), permit)
             user, message = await self._told(item)
-            return await self.message(user, message, item, self._plain(user), self._zone, permit)
+            after = (await options_of(self._store, user.id)).after_mail
+            return await self.message(user, message, item, self._plain(user), self._zone, permit, after)
         except (NoAddress, NotFound) as error:
             return Outcome(Verdict.SENT, f"nothing sent: {error}")
 
     async def message(
-        self, user: User, message: Message, item: OutboxItem, look: Look, zone: tzinfo, permit: Permit
+        self,
+        user: User,
+        message: Message,
+        item: OutboxItem,
+        look: Look,
+        zone: tzinfo,
+        permit: Permit,
+        after: AfterMail,
     ) -> Outcome:
-        """Send the mail that tells of a message to `user.mail`, and do what the user wants done with it
-        then. Raises NoAddress, NotPrimary, Unavailable."""
+        """Send the mail that tells of a message to `user.mail`, and do with it what is wanted then. Raises
+        NoAddress, NotPrimary, Unavailable."""
         secure = message.envelope.secure  # a secure one never leaves the store
         attached = look.form is not Attachment.NONE and not secure
         audio = await self._audio(message) if attached else None
-        options = await options_of(self._store, user.id)
         async with self._writing:  # 5 minutes of audio take a while, and some memory
             mail = await asyncio.to_thread(
                 notification, user, message, audio, self._settings, item, zone, look
             )
         outcome = await self.hand(mail, permit)
         if outcome.verdict is Verdict.SENT and any(mail.iter_attachments()):
-            await self._after(message, options.after_mail)
+            await self._after(message, after)
         return outcome
 
     def _plain(self, user: User) -> Look:

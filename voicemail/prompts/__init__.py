@@ -6,16 +6,10 @@ README.md says how the recordings are made.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-import structlog
-
-from sip import wav
-
-log = structlog.get_logger()
 
 SHIPPED = Path(__file__).parent
 NAME = re.compile(r"[a-z0-9_]+")
@@ -27,17 +21,19 @@ class PromptBook:
     costs no disk access in a call.
 
     `folder` is a site's own: a file `<name>.wav` there replaces the shipped one, or adds one (any WAV
-    that sip plays: 8 kHz mono, PCM16, mu-law or A-law; what is none is left out, and logged). A language
-    or folder that does not exist is
+    that sip plays: 8 kHz mono, PCM16, mu-law or A-law; what `plays` denies is left out). A language or
+    folder that does not exist is
     an empty book: a missing prompt must never end a call.
     """
 
     language: str = "en"
     folder: Path | None = None
+    plays: Callable[[Path], bool] = lambda path: True
     _files: Mapping[str, Path] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        own = _playable(_recordings(self.folder)) if self.folder else {}
+        own = _recordings(self.folder) if self.folder else {}
+        own = {name: path for name, path in own.items() if self.plays(path)}
         object.__setattr__(self, "_files", _recordings(SHIPPED / self.language) | own)
 
     def find(self, name: str) -> Path | None:
@@ -51,21 +47,6 @@ class PromptBook:
 
 def _recordings(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in folder.glob("*.wav") if NAME.fullmatch(path.stem)}
-
-
-def _playable(own: Mapping[str, Path]) -> dict[str, Path]:
-    """Without those that are no sound: the shipped ones are heard in their place."""
-    return {name: path for name, path in own.items() if _is_playable(path)}
-
-
-def _is_playable(path: Path) -> bool:
-    try:
-        why = "" if wav.is_sound(path.read_bytes()) else "not a WAV file of 8 kHz mono PCM, mu-law or A-law"
-    except OSError as error:
-        why = error.strerror or str(error)
-    if why:
-        log.error("the site's own prompt cannot be played", file=str(path), why=why)
-    return not why
 
 
 def catalogue(folder: Path) -> dict[str, dict[str, Any]]:

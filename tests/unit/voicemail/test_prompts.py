@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deploy.prompts import render
+from sip.sounds import plays
 from voicemail import prompts, words
 from voicemail.prompts import PromptBook
 
@@ -135,7 +136,7 @@ def test_a_recording_in_the_folder_of_a_site_comes_first(tmp_path: Path) -> None
 def test_a_recording_of_a_site_that_cannot_be_played_leaves_the_shipped_one(tmp_path: Path) -> None:
     (tmp_path / "welcome.wav").write_bytes(b"rubbish")
     (tmp_path / "house_rules.wav").write_bytes(b"")
-    book = PromptBook(folder=tmp_path)
+    book = PromptBook(folder=tmp_path, plays=plays)
     assert book.find("welcome") == ENGLISH / "welcome.wav"
     assert book.find("house_rules") is None
 
