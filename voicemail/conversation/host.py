@@ -10,7 +10,7 @@ from uuid import UUID
 from sip.call import Sound
 from sip.invite import Reason
 from store.model import User
-from voicemail.policy.model import Action, GreetingSwitch, RestrictionTable, Transfer
+from voicemail.policy.model import Action, Go, GreetingSwitch, RestrictionTable, Transfer
 
 ALL_KEYS = "0123456789*#"
 
@@ -74,7 +74,14 @@ class Over:
     said: tuple[Sound, ...] = ()
 
 
-Place = Mailbox | Reception | SignIn | Directory | Elsewhere | Over
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something for callers who know a number, or for users who sign in: see services.py."""
+
+    go: Go
+
+
+Place = Service | Mailbox | Reception | SignIn | Directory | Elsewhere | Over
 
 
 # ---------------------------------------------------------------------------------------- who answers

@@ -15,8 +15,15 @@ import structlog
 from store.errors import StoreError
 from voicemail.conversation.desk import Desk
 from voicemail.greetings import NAME, Greetings
-from voicemail.policy.greeting import choose
-from voicemail.policy.model import GreetingKind, GreetingSwitch, Holidays, Schedule, Source
+from voicemail.policy.greeting import choose, is_on
+from voicemail.policy.model import (
+    GreetingKind,
+    GreetingSwitch,
+    Holidays,
+    Schedule,
+    Source,
+    in_language,
+)
 from voicemail.policy.schedule import is_active, is_holiday
 
 log = structlog.get_logger()
@@ -47,6 +54,8 @@ class Lookup:
     desk: Desk
     greetings: Greetings
     within: float = WITHIN
+    language: str = ""
+    """That of the call: a greeting may have a recording in it."""
 
     async def switches(self, owner: UUID) -> Mapping[str, GreetingSwitch]:
         return await self.desk.policies.of(GreetingSwitch, owner, self.within)
@@ -83,7 +92,7 @@ class Lookup:
             holiday=is_holiday(free, now),
         )
         switch = switches.get(kind, ON)
-        recording = await self._recording(owner, kind) if switch.source is Source.RECORDING else None
+        recording = await self._spoken(owner, kind, switch) if switch.source is Source.RECORDING else None
         system = recording is None and switch.source is not Source.NONE
         wrong = switches.get(GreetingKind.ERROR)
         return Greeted(
@@ -91,8 +100,15 @@ class Lookup:
             switch,
             recording,
             await self._recording(owner, NAME) if system else None,
-            await self._recording(owner, GreetingKind.ERROR) if wrong and wrong.enabled else None,
+            await self._spoken(owner, GreetingKind.ERROR, wrong) if wrong and is_on(wrong, now) else None,
         )
+
+    async def _spoken(self, owner: UUID, kind: str, switch: GreetingSwitch) -> Path | None:
+        """In the language of the call, where there is a recording in it."""
+        if self.language in switch.languages:
+            found = await self._recording(owner, in_language(kind, self.language))
+            return found or await self._recording(owner, kind)
+        return await self._recording(owner, kind)
 
     async def _recording(self, owner: UUID, kind: str) -> Path | None:
         return await self.greetings.of(owner, str(kind), self.within)

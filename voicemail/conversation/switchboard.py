@@ -24,11 +24,13 @@ from voicemail.conversation.host import (
     Over,
     Place,
     Reception,
+    Service,
     SignIn,
 )
 from voicemail.conversation.leave_message import leave_message
 from voicemail.conversation.lookup import AWAY, WITHIN, Lookup
 from voicemail.conversation.mailbox import mailbox_host
+from voicemail.conversation.services import SERVICES, serve
 from voicemail.conversation.transfer import by_rule, put_through
 from voicemail.conversation.user_side import user_side
 from voicemail.greetings import Greetings
@@ -97,11 +99,13 @@ class Switchboard:
                 return Over()
             case Elsewhere(number):
                 return await self._transfer(number)
+            case Service(go):
+                return await self._serve(go)
             case Over():
                 return place
 
     def _look(self) -> Lookup:
-        return Lookup(self._desk, self._greetings, self._within)
+        return Lookup(self._desk, self._greetings, self._within, self._spoken)
 
     def _speak(self, language: str, for_good: bool = False) -> None:
         """A mailbox answers in its owner's language, unless a handler has chosen one for the call."""
@@ -178,6 +182,8 @@ class Switchboard:
                 return Directory()
             case Go.SIGN_IN:
                 return SignIn()
+            case go if go in SERVICES:
+                return Service(go)
             case Go.TRANSFER:
                 return Elsewhere(action.target)
         log.warning("this leads nowhere", go=str(action.go), target=action.target)
@@ -221,6 +227,12 @@ class Switchboard:
         await self._call.answer()
         table = await self._desk.policies.get(RestrictionTable, TABLE) or RestrictionTable()
         done = await put_through(self._call, number, table)
+        return Over() if done is Transferred.DONE else BYE
+
+    async def _serve(self, go: Go) -> Place:
+        await self._call.answer()
+        certain, hint = self._caller.identified, self._caller.hint
+        done = await serve(self._desk, self._call, go, certain or hint, certain is not None)
         return Over() if done is Transferred.DONE else BYE
 
     async def _sign_in(self) -> None:

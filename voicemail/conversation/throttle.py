@@ -70,7 +70,8 @@ async def held_back(desk: Desk, origin: Origin, extension: str) -> bool:
     """Whether no PIN from there is compared now. Raises Unavailable."""
     asked = origin.held_back_by(desk.policy, extension)
     locked = [desk.store.sign_ins.locked_until(each, policy, desk.now()) for each, policy in asked]
-    if not any(await reach(asyncio.gather(*locked))):
+    ends = await reach(asyncio.gather(*locked))
+    if not any(ends):
         return False
     log.warning("sign-in refused: too many wrong PINs from there", source=origin.source)
     return True
@@ -80,7 +81,8 @@ async def went_wrong(desk: Desk, origin: Origin) -> None:
     """Count a wrong answer. Raises Unavailable."""
     for each, policy in origin.counted(desk.policy):
         attempt = await reach(desk.store.sign_ins.begin(each, policy, desk.now()))
-        if attempt.allowed and await reach(desk.store.sign_ins.locked_until(each, policy, desk.now())):
+        locked = await reach(desk.store.sign_ins.locked_until(each, policy, desk.now()))
+        if attempt.allowed and locked:
             log.error("ALARM PINs are being tried", source=origin.source, limit=policy.failures)
 
 

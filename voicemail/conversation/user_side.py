@@ -32,19 +32,34 @@ FULL = {
 async def user_side(desk: Desk, call: Call, known: User | None, certain: bool) -> None:
     """From signing in to the end. `known` is whose number is calling; `certain` when that is proved, not
     only said. Raises HungUp, Unavailable."""
-    user = await _recognised(desk, call, known) if known and certain else None
-    user = user or await sign_in(desk, call, known, certain)
+    user = await identified(desk, call, known, certain)
     if user is not None:
         await signed_in(desk, call, user)
 
 
-async def signed_in(desk: Desk, call: Call, user: User) -> None:
-    """What a user hears from then on. Raises HungUp, Unavailable."""
+async def identified(desk: Desk, call: Call, known: User | None, certain: bool) -> User | None:
+    """Who it is; None when the caller did not get in. Raises HungUp, Unavailable."""
+    user = await _recognised(desk, call, known) if known and certain else None
+    return user or await sign_in(desk, call, known, certain)
+
+
+async def set_up(desk: Desk, call: Call, user: User) -> Desk | None:
+    """The desk as the user wants it; None when he has still something to set up, and has been told so.
+    Raises HungUp, Unavailable."""
     options = await desk.policies.current_options(user.id)
     desk = replace(desk.in_language(call, user.language), style=options.menu_style)
-    if not await _is_set_up(desk, call, user, options):
-        await call.play("enrol_again_next_time", "goodbye")
+    if await _is_set_up(desk, call, user, options):
+        return desk
+    await call.play("enrol_again_next_time", "goodbye")
+    return None
+
+
+async def signed_in(desk: Desk, call: Call, user: User) -> None:
+    """What a user hears from then on. Raises HungUp, Unavailable."""
+    his = await set_up(desk, call, user)
+    if his is None:
         return
+    desk = his
     await call.play(*await welcome(desk, user))
     await hear_broadcasts(desk, call, user)
     await resume(desk, call, user)

@@ -192,7 +192,7 @@ class Table(StrEnum):
 
 class RoutingRule(Policy):
     """The first active rule of a table whose every filled condition holds decides. A condition is a list
-    of patterns (`*` any digits, `?` one digit), "" (or none) holds always."""
+    of patterns (`*` any digits, `?` one digit; of trunks any letters), "" (or none) holds always."""
 
     KIND: ClassVar[str] = "rule"
     table: Table

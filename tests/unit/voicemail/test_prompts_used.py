@@ -21,7 +21,7 @@ MADE = {
     *("address_name_brief", "address_number_brief"),
 }
 """Names that are put together: setup/greetings.py, setup/devices.py, setup/messages.py, address.py."""
-NO_PROMPTS = {*UserOptions.model_fields, "default_transfer"}
+NO_PROMPTS = {*UserOptions.model_fields, "default_transfer", "default_system_transfer"}
 """Other names with an underscore in the conversations."""
 
 

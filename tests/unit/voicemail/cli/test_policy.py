@@ -23,7 +23,7 @@ def as_json(voicemail: CommandLine, *words: str) -> Any:
         ("list", []),
         ("schedule", ["always", "weekdays"]),
         ("holidays", []),
-        ("restriction", ["default_dial_out", "default_system_transfer", "default_transfer"]),
+        ("restriction", ["default_dial_out", "default_fax", "default_system_transfer", "default_transfer"]),
         ("pin-rules", ["default"]),
     ],
 )
