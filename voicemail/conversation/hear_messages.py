@@ -26,6 +26,8 @@ from voicemail.conversation.reply import reply
 from voicemail.conversation.setup.greetings import cos_of
 from voicemail.conversation.tape import Tape
 from voicemail.policy.listening import Says
+from voicemail.policy.model import Aging
+from voicemail.policy.secrecy import as_it_is_now
 
 log = structlog.get_logger()
 
@@ -140,6 +142,8 @@ async def hear(
     desk: Desk, call: Call, user: User, message: Message, said: Sequence[Sound], at: float = 0.0
 ) -> Do:
     """Play it and do as the user says. The action that ended it: BACK leaves the list."""
+    aging = await desk.policies.get(Aging, "default") or Aging()
+    message = as_it_is_now(message, aging, desk.now())
     audio = await audio_of(desk, message)
     if message.envelope.kind is MessageKind.READ_RECEIPT:
         return await tell_receipt(desk, call, user, message, said)

@@ -371,9 +371,9 @@ class Aging(Policy):
     saved_to_deleted: int = Field(0, ge=0)
     deleted_to_gone: int = Field(14, ge=0)
     secure_after: int = Field(0, ge=0)
-    """Days after which a message becomes secure."""
-    secure_touched_after: int = Field(0, ge=0)
-    """The same for those that have been heard, from then on."""
+    """Days after which a message is secure; 0 never (secrecy.py)."""
+    secure_when_heard: bool = False
+    """And from when it was heard on, as long as it is not marked as new."""
 
 
 class Undeliverable(Policy):

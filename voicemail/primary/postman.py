@@ -16,8 +16,9 @@ from store.model import Folder, Mark, Message, OutboxItem, User, Work
 from voicemail.config import Mail
 from voicemail.policy.book import options_of, parsed
 from voicemail.policy.devices import MAIL_DEVICE, Attachment, Device
-from voicemail.policy.model import AfterMail
+from voicemail.policy.model import AfterMail, Aging
 from voicemail.policy.note import Event, Note
+from voicemail.policy.secrecy import as_it_is_now
 from voicemail.primary.agenda import STORE_REST, Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.alarm_mail import alarm_mail
 from voicemail.primary.handler import LaneSettings
@@ -94,6 +95,7 @@ class Postman:
     ) -> Outcome:
         """Send the mail that tells of a message to `user.mail`, and do with it what is wanted then. Raises
         NoAddress, NotPrimary, Unavailable."""
+        message = await self._as_it_is_now(message, item)
         secure = message.envelope.secure  # a secure one never leaves the store
         attached = look.form is not Attachment.NONE and not secure
         audio = await self._audio(message) if attached else None
@@ -154,6 +156,11 @@ class Postman:
         setting = await self._store.settings.get(Device.KIND, MAIL_DEVICE, user.id)
         device = parsed(Device, setting) if setting else None
         return device is None or device.enabled
+
+    async def _as_it_is_now(self, message: Message, item: OutboxItem) -> Message:
+        """As of when it was to be told: a mail that waited for its host says what it would have said."""
+        found = await self._store.settings.get(Aging.KIND, "default")
+        return as_it_is_now(message, (found and parsed(Aging, found)) or Aging(), item.created)
 
     async def _audio(self, message: Message) -> bytes:
         """Empty when there is none: the mail will say so."""

@@ -16,7 +16,7 @@ from tests.fakes.desk import ANNA, BEN, House, house
 from voicemail.conversation.hear_messages import hear_messages
 from voicemail.conversation.order import ordered
 from voicemail.policy.listening import Order, Says, Sort
-from voicemail.policy.model import UserOptions
+from voicemail.policy.model import Aging, UserOptions
 
 RECEIPT = Envelope(MessageKind.READ_RECEIPT, sender=BEN.id)
 AT = ("received", "today", "at", "n_3", "oh", "n_5", "pm")
@@ -190,3 +190,11 @@ async def test_a_store_that_goes_away_confirms_no_mail(home: House) -> None:
     with suppress(Exception):
         await hear_messages(home.desk(), call, ANNA, Folder.NEW)
     assert "message_will_be_mailed" not in call.heard
+
+
+async def test_a_message_that_has_become_secure_is_not_mailed_and_says_so(home: House) -> None:
+    await with_mail(home)
+    await home.desk().policies.put("default", Aging(secure_after=1))
+    await home.leave(recorded=START - timedelta(days=2))
+    heard = (await hear(home, "8", "9", "*")).heard
+    assert "secure_not_mailed" in heard and "message_marked_secure" in heard and wishes(home) == []

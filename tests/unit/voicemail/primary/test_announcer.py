@@ -20,7 +20,7 @@ from voicemail.call_orders import Ended, Order, Report
 from voicemail.config import Mail
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.devices import Attachment, Device, DeviceKind, Events, MailFormat
-from voicemail.policy.model import AfterMail, Schedule, UserOptions
+from voicemail.policy.model import AfterMail, Aging, Schedule, UserOptions
 from voicemail.policy.note import Event, Note
 from voicemail.primary.agenda import Agenda, Outcome, Verdict
 from voicemail.primary.announcer import Announcer
@@ -444,6 +444,19 @@ async def test_secure_and_private_messages_are_not_relayed(office: Office, marks
         message = await office.left_message(envelope=Envelope(**marks))  # type: ignore[arg-type]
         await office.settled()
     assert office.post.mails == [] and await office.folder(message) is Folder.NEW
+
+
+async def test_the_recording_of_a_message_that_has_become_secure_is_not_mailed(office: Office) -> None:
+    await office.store.settings.put(
+        Setting(Aging.KIND, "default", Aging(secure_when_heard=True).model_dump_json())
+    )
+    async with office.on_duty():
+        message = await office.left_message()
+        await office.settled()
+        await office.store.messages.mark(message, Mark.READ)
+        await wish(office, message)
+        await office.settled()
+    assert [bool(list(mail.iter_attachments())) for mail in office.post.mails] == [True, False]
 
 
 # ---- missed calls, trials, summaries
