@@ -69,7 +69,8 @@ class EngineCall(pj.Call):  # type: ignore[misc]
         self.tell("media", False)
 
     def onDtmfDigit(self, prm: Any) -> None:
-        self.tell("digit", prm.digit)
+        """The key, and how it was told: 0 is RFC 4733, 1 SIP INFO."""
+        self.tell("digit", f"{prm.digit}{prm.method}")
 
     def onCallTransferRequest(self, prm: Any) -> None:
         """A caller must not make us call anybody, which the library would do unasked."""

@@ -239,9 +239,11 @@ class Dialog:
         own += [("CSeq", f"{self.number} {method}"), *routes, *headers]
         return self.party.start(method, self.target, self.where, own, body)
 
-    async def request(self, method: str, headers: Headers = (), seconds: float = 3.0) -> Message:
+    async def request(
+        self, method: str, headers: Headers = (), seconds: float = 3.0, body: str = ""
+    ) -> Message:
         """Send a request in the dialog; its final answer."""
-        return await self.party.answer_to(self.send(method, headers), self.where, seconds)
+        return await self.party.answer_to(self.send(method, headers, body), self.where, seconds)
 
 
 class Worker(Party):
