@@ -20,10 +20,12 @@ from store.model import Envelope, Setting, User
 from tests.fakes.call import ScriptedCall, Speaks
 from tests.fakes.desk import ANNA, BEN, CHEAP, PILOT, PIN, READY, House, house
 from voicemail import pins
+from voicemail.conversation.services import SERVICES
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, Members, UserOptions
 
 KEYS = "0123456789*#"
+BACK_AGAIN = READY.model_copy(update={"type_menu": True})
 LONGEST_CALL = 120
 """Verbs until the caller has had enough, and says and presses nothing any more."""
 PATIENCE = 60
@@ -45,7 +47,9 @@ async def home(tmp_path: Path) -> AsyncIterator[House]:
         await policies.put("sales", Members(extension="600", members=("1001", "1002")))
         keys = {"1": Action(go=Go.USER, target="1001", transfer=True), "2": Action(go=Go.DIRECTORY)}
         keys |= {"3": Action(go=Go.TRANSFER, target="1002"), "4": Action(go=Go.HANDLER, target="goodbye")}
-        await policies.put("shop", CallHandler(extension="700", keys=keys, messages_to=("list:sales",)))
+        keys |= {key: Action(go=go) for key, go in zip("5678", SERVICES, strict=True)}
+        shop = CallHandler(extension="700", keys=keys, messages_to=("list:sales",), owners=("1001",))
+        await policies.put("shop", shop)
         yield opened
 
 
@@ -111,7 +115,12 @@ async def afresh(home: House, dice: random.Random) -> None:
         if present.pin_hash != user.pin_hash:
             await home.store.users.change(user)
             await home.store.settings.put(
-                Setting(UserOptions.KIND, OPTIONS, READY.model_dump_json(), user.id)
+                Setting(
+                    UserOptions.KIND,
+                    OPTIONS,
+                    BACK_AGAIN.model_dump_json(),
+                    user.id,
+                )
             )
         await home.store.sign_ins.unlock(user.id)
     if dice.random() < 0.02:
