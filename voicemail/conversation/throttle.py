@@ -78,12 +78,16 @@ async def held_back(desk: Desk, origin: Origin, extension: str) -> bool:
 
 
 async def went_wrong(desk: Desk, origin: Origin) -> None:
-    """Count a wrong answer. Raises Unavailable."""
-    for each, policy in origin.counted(desk.policy):
-        attempt = await reach(desk.store.sign_ins.begin(each, policy, desk.now()))
-        locked = await reach(desk.store.sign_ins.locked_until(each, policy, desk.now()))
-        if attempt.allowed and locked:
-            log.error("ALARM PINs are being tried", source=origin.source, limit=policy.failures)
+    """Count a wrong answer, under all ids at the same time: each waits for the peer's disk. Raises
+    Unavailable."""
+    await asyncio.gather(*(_count(desk, origin, *each) for each in origin.counted(desk.policy)))
+
+
+async def _count(desk: Desk, origin: Origin, counted: UUID, policy: PinPolicy) -> None:
+    attempt = await reach(desk.store.sign_ins.begin(counted, policy, desk.now()))
+    locked = await reach(desk.store.sign_ins.locked_until(counted, policy, desk.now()))
+    if attempt.allowed and locked:
+        log.error("ALARM PINs are being tried", source=origin.source, limit=policy.failures)
 
 
 def _limit(policy: PinPolicy, failures: int) -> PinPolicy:
