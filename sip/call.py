@@ -72,7 +72,8 @@ class Call(Protocol):
 
     async def play(self, *sounds: Sound, until: str = "") -> str:
         """Play to the end, without a gap between sounds. A key of `until` stops it and is returned
-        ("" when none came). An unknown prompt or an unreadable file is skipped and logged."""
+        ("" when none came). An unknown prompt is a short tone, an unreadable file is skipped; both are
+        logged."""
 
     async def prepare(self, *sounds: Sound, language: str) -> None:
         """Make these ready to be played in one go, in this language, without delay. The latest ones only;
@@ -146,4 +147,4 @@ Session = Callable[[int], AbstractAsyncContextManager[Handler]]
 
 Prompts = Callable[[str, str], Path | None]
 """Finds the file of a prompt by name and language ("" for the default one, in which a prompt that the
-language lacks is found, too); None when there is none (it is then skipped and logged)."""
+language lacks is found, too); None when there is none (it is then a tone, and logged)."""

@@ -42,7 +42,7 @@ from typing import Any
 import pjsua2 as pj
 import structlog
 
-from sip.enginecall import EngineCall, Headers, with_headers
+from sip.enginecall import Ear, EngineCall, Headers, with_headers
 from sip.errors import EngineError
 from sip.requests import Request
 from sip.settings import EngineSettings, Login
@@ -114,6 +114,8 @@ class Engine:
         self.retired: collections.deque[tuple[float, Any]] = collections.deque()
         self.chores: collections.deque[tuple[float, Callable[..., Any], int]] = collections.deque()
         self.calls: dict[int, EngineCall] = {}
+        self.ears: collections.deque[Ear] = collections.deque()
+        """Those that listen to no call now."""
         self.over: list[EngineCall] = []
         self.accounts: dict[tuple[str, str], Account] = {}
         self.numbers, self.running = itertools.count(1), True
@@ -228,6 +230,10 @@ class Engine:
         if invite:
             self.tell(number, "call", invite)
         return number
+
+    def ear(self) -> Ear:
+        """One that listens to no call; the one that has rested longest."""
+        return self.ears.popleft() if self.ears else Ear()
 
     def retire(self, player: Any) -> None:
         self.retired.append((time.monotonic(), player))

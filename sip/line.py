@@ -47,7 +47,7 @@ class Line:
             case "confirmed":
                 self.acknowledged = True
             case "digit":
-                self.keys.press(value)
+                self.keys.press(value[:1], value[1:], asyncio.get_running_loop().time())
             case "played":
                 self.played = value
             case "referred":

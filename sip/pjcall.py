@@ -74,7 +74,7 @@ class PjCall(Line):
         return pressed or await self._play(sounds, lambda: self.keys.first_of(until))
 
     async def prepare(self, *sounds: Sound, language: str) -> None:
-        paths = self._paths(sounds, language)
+        paths = await self._paths(sounds, language)
         self._forget()
         with contextlib.suppress(OSError):
             self._ready = await Ready.of(paths, self.engine.settings.temporary) if paths else None
@@ -199,7 +199,7 @@ class PjCall(Line):
 
     async def _start(self, sounds: tuple[Sound, ...]) -> int:
         """Begin to play; 0 when there is nothing to be heard."""
-        paths = self._paths(sounds, self._language)
+        paths = await self._paths(sounds, self._language)
         if not paths:
             return 0
         if self._ready and self._ready.paths == paths:
@@ -222,13 +222,16 @@ class PjCall(Line):
             return 0
         return serial
 
-    def _paths(self, sounds: tuple[Sound, ...], language: str) -> list[Path]:
-        return [path for path in (self._find(sound, language) for sound in sounds) if path]
+    async def _paths(self, sounds: tuple[Sound, ...], language: str) -> list[Path]:
+        return [path for sound in sounds if (path := await self._find(sound, language))]
 
-    def _find(self, sound: Sound, language: str) -> Path | None:
+    async def _find(self, sound: Sound, language: str) -> Path | None:
+        """Where a prompt is missing, a tone says that something was to be said; None without room for it."""
         path = sound if isinstance(sound, Path) else self._prompts(sound, language)
         if path is None:
-            log.warning("prompt is missing", prompt=sound)
+            log.error("prompt is missing", prompt=sound)
+            with contextlib.suppress(OSError):
+                return await asyncio.to_thread(tones.missing, self.engine.settings.temporary)
         return path
 
     def _forget(self) -> None:

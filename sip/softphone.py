@@ -219,7 +219,7 @@ class PhoneCall:
             case "media":
                 self.media = self.media or value
             case "digit":
-                self.keys += value
+                self.keys += value[:1]
             case "played":
                 self._played.add(value)
             case "ended":

@@ -58,6 +58,16 @@ class Ready:
         self.file.close()
 
 
+def plays(path: Path) -> bool:
+    """Whether a file is a sound; one that is none is logged."""
+    try:
+        wav.read(path)
+    except BadSound as error:
+        log.error("sound cannot be played", path=str(path), why=str(error))
+        return False
+    return True
+
+
 def playable(paths: list[Path], temporary: Path) -> tuple[Path | None, bool]:
     """One file for all of these sounds, and whether it is a new one, which the caller must unlink.
     Sounds that cannot be read are left out. None when nothing is left to be heard, or no room."""

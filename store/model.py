@@ -376,6 +376,10 @@ class PinPolicy:
     failures: int = 3
     window_minutes: int = 30
     lock_minutes: int = 30
+    per_source: int = 20
+    """The same for all mailboxes together, from one number or host."""
+    per_trunk: int = 200
+    """And from one trunk."""
 
 
 @dataclass(frozen=True, slots=True)

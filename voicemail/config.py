@@ -235,6 +235,8 @@ class Pin(Section):
     failures: int = Field(3, ge=1)
     window_minutes: int = Field(30, ge=1)
     lock_minutes: int = Field(30, ge=1)
+    per_source: int = Field(20, ge=1)
+    per_trunk: int = Field(200, ge=1)
     shortest: int = Field(6, ge=3)
     """No longer read, and still taken so that older files are good: `voicemail pin-rules` says it."""
 

@@ -103,5 +103,7 @@ least_free_megabytes = 200        # with less, callers are told before the tone
 failures = 3                      # wrong PINs within the window, over both nodes ...
 window_minutes = 30
 lock_minutes = 30                 # ... lock sign-in for so long
+per_source = 20                   # wrong PINs at any mailboxes from one number or host ...
+per_trunk = 200                   # ... or from one trunk hold back all from there, for as long
 # what PINs have to be like: voicemail pin-rules
 """

@@ -31,7 +31,7 @@ from voicemail.policy.book import Policies
 from voicemail.policy.builtin import OPENING
 from voicemail.policy.model import Action, CallHandler, Go, Holidays, Interview, RoutingRule, Schedule, Table
 from voicemail.policy.numbers import spellings
-from voicemail.policy.routing import Facts, decide
+from voicemail.policy.routing import LAST, Facts, decide
 from voicemail.policy.schedule import is_active
 
 log = structlog.get_logger()
@@ -70,6 +70,8 @@ class Route:
 
     to: Place | Action
     because: str
+    rule: str = ""
+    """The rule that said so; "" for none, after which nothing is tried."""
 
 
 def caller_of(invite: Invite) -> str:
@@ -104,12 +106,13 @@ def redirections(invite: Invite, settings: "PilotSettings") -> tuple[Redirection
     return invite.redirections if sources is None else invite.by_sources(sources)
 
 
-def route(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -> Route:
-    """Where this call goes: what the first rule says that leads somewhere."""
+def route(invite: Invite, settings: "PilotSettings", found: Found, book: Book, after: str = "") -> Route:
+    """Where this call goes: what the first rule says that leads somewhere, `after` one that turned out to
+    lead nowhere."""
     forwarded = forwarding(invite, settings)
     table = Table.FORWARDED if forwarded else Table.DIRECT
     facts = Facts(caller_of(invite), invite.dialled, forwarded[0] if forwarded else "", invite.trunk)
-    name, action = decide(book.rules, table, facts, book.active)
+    name, action = decide(book.rules, table, facts, book.active, after)
     for _ in book.rules:
         match action.go:
             case Go.ATTEMPT_SIGN_IN:
@@ -119,9 +122,9 @@ def route(invite: Invite, settings: "PilotSettings", found: Found, book: Book) -
             case Go.NEXT_RULE:
                 place = None
             case _:
-                return Route(action, f"rule {name}")
+                return Route(action, f"rule {name}", name)
         if place:
-            return Route(place, f"rule {name}")
+            return Route(place, f"rule {name}", name)
         name, action = decide(book.rules, table, facts, book.active, name)
     return Route(Reception(OPENING), "no rule leads anywhere")
 
@@ -225,13 +228,10 @@ class Pilot:
         looked, book = await asyncio.gather(
             self._phonebook.look_up(candidates(invite, settings), callers), self._book()
         )
-        where = route(invite, settings, looked.found, book)
         caller = _caller(invite, looked.found)
         board = Switchboard(desk, call, self._phonebook, self._greetings, caller, looked.away)
-        place = (await board.place_of(where.to) if isinstance(where.to, Action) else where.to) or Reception(
-            OPENING
-        )
-        log.info("call routed", **told(place), because=where.because, database_away=looked.away)
+        place, because = await _first_place(board, invite, settings, looked.found, book)
+        log.info("call routed", **told(place), because=because, database_away=looked.away)
         try:
             await board.run(place)
         finally:
@@ -247,6 +247,22 @@ class Pilot:
             self._now(),
             await policies.all(Interview),
         )
+
+
+async def _first_place(
+    board: Switchboard, invite: Invite, settings: PilotSettings, found: Found, book: Book
+) -> tuple[Place, str]:
+    """Where the first rule leads that leads anywhere, and why."""
+    where = route(invite, settings, found, book)
+    for _ in range(len(book.rules)):
+        if not isinstance(where.to, Action):
+            return where.to, where.because
+        if place := await board.place_of(where.to):
+            return place, where.because
+        if where.rule in LAST.values():
+            break
+        where = route(invite, settings, found, book, where.rule)
+    return Reception(OPENING), "no rule leads anywhere"
 
 
 def told(place: Place) -> dict[str, str]:

@@ -9,7 +9,7 @@ anybody could have claimed. For the same reason a full mailbox takes outside cal
 on their way: the caller was told before the tone, if he could be.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from uuid import UUID, uuid5
 
@@ -23,7 +23,8 @@ from store.model import SYSTEM, Deposit, Envelope, MessageKind, NewMessage, Part
 from store.notes import envelope_of
 from store.spool import SpoolEntry
 from voicemail import departures
-from voicemail.policy.book import classes_of, parsed
+from voicemail.policy.book import classes_of, options_of_all, parsed
+from voicemail.policy.listening import Sort
 from voicemail.policy.model import Members, Undeliverable
 from voicemail.policy.quota import QuotaState, state_of
 from voicemail.recipients import UNDELIVERABLE, Expanded, Plan, expand, plan
@@ -82,15 +83,17 @@ async def _to_all(
     to, sender = await planned(store, entry.addressees), message.envelope.sender
     author = await store.users.get(sender) if sender else None
     full = await _full(store, message, to.mailboxes) if author else ()
-    taking = [box for box in to.mailboxes if box not in full]
+    refusing = await _refusing(store, to.mailboxes)
+    taking = [box for box in to.mailboxes if box not in full and box not in refusing]
     kept = await store.messages.send(message, taking, audio, wait=wait) if taking else None
     away = await departures.sorted_out(store, message, to.remote, entry.forwards)
     if away.going:
         left = await departures.depart(store, message, away.going, audio, wait)
         kept = kept or left
     gone = (*to.gone, *away.unknown)
-    if author and (gone or full or away.held):
-        told = await _tell(store, author, message, audio, gone, full, away.held)
+    if author and (gone or full or refusing or away.held):
+        held = (*away.held, *await _extensions(store, refusing))
+        told = await _tell(store, author, message, audio, gone, full, held)
         kept = kept or told
     return kept or await _to_undeliverable(store, message, audio, wait)
 
@@ -116,6 +119,17 @@ async def _full(store: Store, message: NewMessage, mailboxes: Sequence[UUID]) ->
     return tuple(full)
 
 
+async def _refusing(store: Store, mailboxes: Sequence[UUID]) -> frozenset[UUID]:
+    """Those whose owners take no messages."""
+    options = await options_of_all(store, mailboxes)
+    return frozenset(box for box, each in options.items() if Sort.VOICE in each.rejects)
+
+
+async def _extensions(store: Store, mailboxes: Iterable[UUID]) -> tuple[str, ...]:
+    users = [await store.users.get(box) for box in mailboxes]
+    return tuple(sorted(user.extension for user in users if user))
+
+
 async def _tell(
     store: Store,
     author: User,
@@ -126,8 +140,7 @@ async def _tell(
     held: Sequence[str] = (),
 ) -> Deposit:
     """A non-delivery to the author: who did not get it, why, and what had been said."""
-    users = [await store.users.get(box) for box in full]
-    missed = (*gone, *held, *(user.extension for user in users if user))
+    missed = (*gone, *held, *await _extensions(store, full))
     why = ", ".join(word for word, those in ((GONE, gone), (HELD, held), (FULL, full)) if those)
     log.warning("message not delivered to all", message_id=str(message.id), missed=missed, why=why)
     envelope = Envelope(

@@ -36,6 +36,7 @@ from store.model import (
 from voicemail import departures
 from voicemail.policy.book import options_of
 from voicemail.policy.elsewhere import answerable, domain_of, location_of
+from voicemail.policy.listening import Sort
 
 log = structlog.get_logger()
 
@@ -113,6 +114,8 @@ async def _forget(store: Store, message: Message) -> None:
 async def _tell_here(store: Store, message: Message, reader: User, now: datetime) -> Deposit | None:
     sender = message.envelope.sender
     if sender is None or sender == reader.id or not await _tells(store, reader):
+        return None
+    if Sort.REPORTS in (await options_of(store, sender)).rejects:
         return None
     kept = await store.messages.deposit(_receipt(message, sender, reader, now), SILENCE)
     log.info("read receipt", message_id=str(message.id), repeated=kept.repeated)

@@ -20,6 +20,7 @@ from sip.call import Call, Dial, Handler, Prompts, RecordLimits, Session
 from sip.invite import Source
 from sip.pool import run_pool
 from sip.settings import EngineSettings, PoolSettings
+from sip.sounds import plays
 from store.api import Store
 from store.errors import StoreError
 from store.model import PinPolicy
@@ -77,9 +78,9 @@ def pool_settings(config: Config) -> PoolSettings:
 def prompts_of(folder: Path) -> Prompts:
     """Every language that there is. A site's own prompts, in `prompts` below the node's directory, replace
     the shipped ones; those of other languages than the default one are in folders by language there."""
-    default = PromptBook(folder=folder)
+    default = PromptBook(folder=folder, plays=plays)
     shipped = (place.name for place in SHIPPED.iterdir() if place.is_dir() and NAME.fullmatch(place.name))
-    others = {language: PromptBook(language, folder / language) for language in shipped}
+    others = {language: PromptBook(language, folder / language, plays) for language in shipped}
     others.pop(default.language, None)
 
     def find(name: str, language: str) -> Path | None:
@@ -103,7 +104,13 @@ def pilot_settings(config: Config, slot: int) -> PilotSettings:
         pilot=config.sip.pilot,
         folder=sounds_root(config) / str(slot),
         limits=RecordLimits(longest=config.recording.longest, silence=config.recording.silence),
-        policy=PinPolicy(config.pin.failures, config.pin.window_minutes, config.pin.lock_minutes),
+        policy=PinPolicy(
+            config.pin.failures,
+            config.pin.window_minutes,
+            config.pin.lock_minutes,
+            config.pin.per_source,
+            config.pin.per_trunk,
+        ),
         redirecting={trunk.name: trunk.redirecting for trunk in config.trunk},
         forwarded_by={trunk.name: tuple(map(Source, trunk.forwarded_by)) for trunk in config.trunk},
     )

@@ -183,11 +183,11 @@ class Party(asyncio.DatagramProtocol):
         return final
 
     async def call(
-        self, uri: str, where: Where, headers: Headers = (), seconds: float = 3.0
+        self, uri: str, where: Where, headers: Headers = (), seconds: float = 3.0, sdp: str = SDP
     ) -> "tuple[Message, Dialog | None]":
         """INVITE; the final answer and, after a 200, the dialog."""
         typed = (("Content-Type", "application/sdp"), *headers)
-        sent = self.start("INVITE", uri, where, typed, SDP)
+        sent = self.start("INVITE", uri, where, typed, sdp)
         final = await self.answer_to(sent, where, seconds)
         if final.code >= 300:
             return final, None
@@ -239,9 +239,11 @@ class Dialog:
         own += [("CSeq", f"{self.number} {method}"), *routes, *headers]
         return self.party.start(method, self.target, self.where, own, body)
 
-    async def request(self, method: str, headers: Headers = (), seconds: float = 3.0) -> Message:
+    async def request(
+        self, method: str, headers: Headers = (), seconds: float = 3.0, body: str = ""
+    ) -> Message:
         """Send a request in the dialog; its final answer."""
-        return await self.party.answer_to(self.send(method, headers), self.where, seconds)
+        return await self.party.answer_to(self.send(method, headers, body), self.where, seconds)
 
 
 class Worker(Party):

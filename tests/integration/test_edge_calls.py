@@ -215,6 +215,20 @@ async def test_a_full_node_passes_calls_to_its_peer_with_the_first_source_and_tr
     assert len(trunk.requests("BYE")) == 1
 
 
+async def test_a_key_in_the_plain_form_reaches_the_worker_in_the_form_that_it_takes(scene: Scene) -> None:
+    (worker,) = await scene.workers(1)
+    edge = await scene.edge([worker])
+    phone = await scene.party()
+    _, dialog = await phone.call(*pilot(edge))
+    plain, relay = "application/dtmf", "application/dtmf-relay"
+    given = [(plain, "5"), (plain, " #\r\n"), (plain, "10"), (plain, "nonsense"), (relay, "Signal=7\r\n")]
+    for kind, body in given:
+        assert (await dialog.request("INFO", (("Content-Type", kind),), body=body)).code == 200
+    got = [(each.get("Content-Type"), each.body) for each in worker.requests("INFO")]
+    keys = [(relay, f"Signal={key}\r\nDuration=160\r\n") for key in "5#*"]
+    assert got == [*keys, (plain, "nonsense"), (relay, "Signal=7\r\n")]
+
+
 async def test_a_call_to_a_second_address_reaches_the_peer_from_the_first(scene: Scene) -> None:
     places = [Listen(Address("127.0.0.1", free_port())) for _ in range(3)]
     one = await scene.edge(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from sip import wav
+from sip import tones, wav
 from sip.errors import EngineError
 from sip.hears import hears
 from sip.softphone import PhoneCall, Softphone
@@ -55,7 +55,7 @@ async def test_a_prompt_is_heard_from_beginning_to_end(
 
 
 @pytest.mark.parametrize("verb", ["several", "several-ready"])
-async def test_sounds_in_one_go_follow_each_other_and_those_that_cannot_be_played_are_skipped(
+async def test_sounds_in_one_go_follow_each_other_with_a_tone_where_a_prompt_is_missing(
     phone: Softphone, pool: SipPool, tmp_path: Path, verb: str
 ) -> None:
     call = await dialled(phone, pool, verb)
@@ -67,13 +67,14 @@ async def test_sounds_in_one_go_follow_each_other_and_those_that_cannot_be_playe
     other = hears(tmp_path / "heard.wav", pool.folder / "other.wav")
     assert linear is not None
     assert other is not None
-    tiny = 200 / 8000
+    tiny, tone = 200 / 8000, 2 * tones.MISSING
     assert other - linear in (
         pytest.approx(0.4 + tiny, abs=0.03),  # "short" sounds alike and stands before it
-        pytest.approx(0.8 + tiny, abs=0.03),
+        pytest.approx(0.8 + tone + tiny, abs=0.03),
     )
     assert 1.2 < report["took"] < 2.0
-    assert list((pool.folder / "joined").iterdir()) == []
+    assert [each.name for each in (pool.folder / "joined").iterdir()] == ["missing.wav"]
+    assert hears(tmp_path / "heard.wav", pool.folder / "joined/missing.wav") is not None
 
 
 async def test_nothing_to_play_is_no_reason_to_end_a_call(phone: Softphone, pool: SipPool) -> None:

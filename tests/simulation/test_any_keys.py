@@ -20,6 +20,7 @@ from store.model import Envelope, Setting, User
 from tests.fakes.call import ScriptedCall, Speaks
 from tests.fakes.desk import ANNA, BEN, CHEAP, PILOT, PIN, READY, House, house
 from voicemail import pins
+from voicemail.conversation.services import SERVICES
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, Members, UserOptions
 from voicemail.policy.transfers import OnBusy, OtherTransfer, Transfer
@@ -32,7 +33,7 @@ PATIENCE = 90
 RINGS = Transfer(
     enabled=True, supervised=True, on_busy=OnBusy.HOLD, announce=True, ask_name=True, confirm=True
 )
-THERE = READY.model_copy(update={"transfer": RINGS})
+THERE = READY.model_copy(update={"transfer": RINGS, "type_menu": True})
 WAVES, CALLS = 100, 100
 
 
@@ -50,7 +51,9 @@ async def home(tmp_path: Path) -> AsyncIterator[House]:
         await policies.put("sales", Members(extension="600", members=("1001", "1002")))
         keys = {"1": Action(go=Go.USER, target="1001", transfer=True), "2": Action(go=Go.DIRECTORY)}
         keys |= {"3": Action(go=Go.TRANSFER, target="1002"), "4": Action(go=Go.HANDLER, target="goodbye")}
-        await policies.put("shop", CallHandler(extension="700", keys=keys, messages_to=("list:sales",)))
+        keys |= {key: Action(go=go) for key, go in zip("5678", SERVICES, strict=True)}
+        shop = CallHandler(extension="700", keys=keys, messages_to=("list:sales",), owners=("1001",))
+        await policies.put("shop", shop)
         closed = OtherTransfer(active=True, enabled=False)
         await policies.put("front", CallHandler(extension="800", transfer=RINGS, closed_transfer=closed))
         for user in (ANNA, BEN):

@@ -19,9 +19,10 @@ from voicemail.conversation.lookup import ON
 from voicemail.errors import VoicemailError
 from voicemail.policy.book import parsed
 from voicemail.policy.house import House, look
-from voicemail.policy.model import CallHandler, GreetingKind, GreetingSwitch, Members
+from voicemail.policy.model import CallHandler, GreetingKind, GreetingSwitch, Members, in_language
 from voicemail.policy.references import mistakes
 from voicemail.policy.text import changed, keys, shown
+from voicemail.words import LANGUAGES
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -121,10 +122,12 @@ def record(
     owner: Owner,
     kind: Annotated[str, typer.Argument(help=", ".join([*GreetingKind, NAME]) + ".")],
     file: Annotated[str, typer.Argument(help="8 kHz mono WAV; - takes the recording away.")],
+    language: Annotated[str, typer.Option(help="Of calls that hear it; others hear the plain one.")] = "",
     config: ConfigPath = DEFAULT_CONFIG,
 ) -> None:
     """Give a greeting its recording, or its owner a recorded name."""
     which = kind if kind == NAME else _kind(kind)
+    _check_language(language, which)
     audio = None if file == "-" else Path(file).read_bytes()
     if audio is not None and not is_sound(audio):
         raise VoicemailError(f"{file}: not a WAV file of 8 kHz mono PCM, mu-law or A-law")
@@ -132,11 +135,31 @@ def record(
     async def work(_: Config, store: Store) -> None:
         house = await look(store)
         owned = owned_by(house, owner) if which == NAME else greets(house, owner)
-        await store.users.set_greeting(owned.id, audio, which)
+        if language:
+            await store.users.set_greeting(owned.id, audio, in_language(which, language))
+            await _set_spoken(store, owned, GreetingKind(which), language, audio is not None)
+        else:
+            await store.users.set_greeting(owned.id, audio, which)
 
     with_store(config, work)
-    what = "recorded name" if which == NAME else f"{which} greeting"
+    what = "recorded name" if which == NAME else f"{which} greeting{f' in {language}' * bool(language)}"
     say(f"{owner}: {what} {'set' if audio else 'taken away'}")
+
+
+def _check_language(language: str, which: str) -> None:
+    if language and language not in LANGUAGES:
+        raise VoicemailError(f"language {language!r} is not spoken here; known: {', '.join(LANGUAGES)}")
+    if language and which == NAME:
+        raise VoicemailError("a recorded name has no language")
+
+
+async def _set_spoken(store: Store, owned: Owned, kind: GreetingKind, language: str, is_: bool) -> None:
+    """Note that there is a recording in this language, or no longer."""
+    switch = (await _switches(store, owned)).get(kind) or owned.without(kind)
+    others = tuple(each for each in switch.languages if each != language)
+    languages = tuple(sorted((*others, language))) if is_ else others
+    spoken = switch.model_copy(update={"languages": languages})
+    await store.settings.put(Setting(GreetingSwitch.KIND, kind, spoken.model_dump_json(), owned.id))
 
 
 def greets(house: House, owner: str) -> Owned:

@@ -17,6 +17,7 @@ from voicemail import pins
 from voicemail.conversation.aside import Aside
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.opening import NOBODYS, name_of, opening
+from voicemail.conversation.throttle import NOWHERE, Origin, held_back, went_wrong
 
 NOBODY = UUID("6f9d2f0e-5d0c-4f3e-9a55-2f1d6c1a7b10")
 """Attempts at an ID that nobody has are counted below a name made of this and the ID."""
@@ -38,8 +39,8 @@ class Seen:
 
 
 class Expected:
-    """Make it when the PIN is asked for. `known` is whose ID it is, where that is known; `own_phone`: at his
-    own telephone, which is proved."""
+    """Make it when the PIN is asked for. `known` is whose ID it is, where that is known; `origin`: where the
+    call comes from; `own_phone`: at his own telephone, which is proved, and never held back."""
 
     def __init__(
         self,
@@ -48,11 +49,14 @@ class Expected:
         aside: Aside,
         extension: str,
         known: User | None = None,
+        origin: Origin = NOWHERE,
         own_phone: bool = False,
     ) -> None:
         self.extension = extension
         self._desk, self._call, self._known, self._own_phone = desk, call, known, own_phone
+        self._origin = NOWHERE if own_phone else origin
         self._name: tuple[str, Path] | None = None
+        self._held = aside.do(self._hold())
         self._looked = aside.do(self._look())
         aside.do(self._prepare())
 
@@ -65,6 +69,21 @@ class Expected:
         if self._name and self._name[0] == glance.name:
             return (self._name[1],)
         return await name_of(self._desk, glance)
+
+    async def held_back(self) -> bool:
+        """Whether no PIN from where this call comes is compared now. Raises Unavailable."""
+        held = await self._held
+        return await held_back(self._desk, self._origin, self.extension) if held is None else held
+
+    async def went_wrong(self) -> None:
+        """Count a wrong PIN by where it came from. Raises Unavailable."""
+        await went_wrong(self._desk, self._origin)
+
+    async def _hold(self) -> bool | None:
+        try:
+            return await held_back(self._desk, self._origin, self.extension)
+        except StoreError:
+            return None  # asked again when the PIN is there
 
     async def _look(self) -> Seen | None:
         try:

@@ -6,8 +6,6 @@ from voicemail.policy.model import Action, Go
 
 ROUNDS = 10
 """How often a greeting is played to one caller at most: machines press keys, too."""
-PAUSE = 3.0
-"""Seconds that somebody who has heard the greeting gets to press a key."""
 LONGEST = 20
 """Digits of an extension."""
 ERROR, RESTART = Action(go=Go.ERROR_GREETING), Action(go=Go.RESTART_GREETING)
@@ -45,8 +43,8 @@ async def listen(call: Call, host: Host, said: tuple[Sound, ...], last: bool) ->
     if key or (last and (not keys or host.switch.after.go is Go.TAKE_MESSAGE)):
         return key
     if keys:
-        return await call.ask(keys=keys, wait=PAUSE)
-    await call.play(*["silence_1s"] * int(PAUSE))
+        return await call.ask(keys=keys, wait=host.switch.reprompt_seconds)
+    await call.play(*["silence_1s"] * round(host.switch.reprompt_seconds))
     return ""
 
 

@@ -1,5 +1,7 @@
 """What is said about a message: kind, from whom, when, how long."""
 
+from collections.abc import Sequence
+
 from sip.call import Sound
 from store.errors import NotFound, Unavailable
 from store.model import Envelope, Message, MessageKind, User
@@ -8,6 +10,7 @@ from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.elsewhere import spoken_elsewhere
 from voicemail.greetings import NAME
 from voicemail.policy.elsewhere import mailbox_of
+from voicemail.policy.listening import Says
 from voicemail.recipients import list_of
 from voicemail.words import Words
 
@@ -33,14 +36,34 @@ def place(number: int, of: int) -> str:
     return {0: "first_message", of - 1: "last_message"}.get(number, "next_message")
 
 
-async def header(desk: Desk, message: Message) -> tuple[Sound, ...]:
-    """Kind, urgent, private, from whom, when."""
+async def header(
+    desk: Desk, message: Message, says: Sequence[Says] = (Says.SENDER, Says.TIME)
+) -> tuple[Sound, ...]:
+    """Kind, urgent, private, and what else the listener wants to know (but the place). Of a non-delivery
+    who did not get it is always said."""
     e = message.envelope
     if e.kind is MessageKind.NON_DELIVERY:
-        return (*undelivered(desk.words, e), *received(desk, message))
+        more = [each for each in says if each in (Says.TIME, Says.LENGTH)]
+        return (*undelivered(desk.words, e), *await told(desk, message, more))
     marks = (*(("urgent",) if message.urgent else ()), *(("private",) if e.private else ()))
     kind = ("dispatch_message",) if message.open_dispatch else KINDS.get(e.kind, ())
-    return (*kind, *marks, *await sender(desk, message), *received(desk, message))
+    return (*kind, *marks, *await told(desk, message, says))
+
+
+async def told(desk: Desk, message: Message, says: Sequence[Says]) -> tuple[Sound, ...]:
+    """Each of these, in this order."""
+    sounds: list[Sound] = []
+    for each in says:
+        match each:
+            case Says.SENDER:
+                sounds += await sender(desk, message)
+            case Says.NUMBER if message.caller:
+                sounds += ("from", *desk.words.phone_number(message.caller))
+            case Says.TIME:
+                sounds += received(desk, message)
+            case Says.LENGTH:
+                sounds += ("length", *desk.words.duration(message.seconds))
+    return tuple(sounds)
 
 
 def undelivered(words: Words, envelope: Envelope) -> tuple[str, ...]:

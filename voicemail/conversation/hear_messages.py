@@ -18,7 +18,8 @@ from voicemail.conversation.call_sender import call_sender
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.dispatch import AFTER_DISPATCH, DURING_DISPATCH, TAKEN, answer, taken
 from voicemail.conversation.forward import forward
-from voicemail.conversation.header import audio_of, header, part_header, place, properties
+from voicemail.conversation.header import audio_of, header, part_header, place, properties, told
+from voicemail.conversation.mail_message import mail
 from voicemail.conversation.marks import (
     Do,
     keep_heard,
@@ -29,9 +30,13 @@ from voicemail.conversation.marks import (
     mark_for,
 )
 from voicemail.conversation.menu import HELP, Menu, choose
+from voicemail.conversation.order import in_order, of_one_type
 from voicemail.conversation.reply import reply
 from voicemail.conversation.setup.greetings import cos_of
 from voicemail.conversation.tape import Tape
+from voicemail.policy.listening import Says
+from voicemail.policy.model import Aging
+from voicemail.policy.secrecy import as_it_is_now
 
 log = structlog.get_logger()
 
@@ -72,6 +77,7 @@ AFTER = Menu(
         "5": Do.FORWARD,
         "6": Do.MARK_NEW,
         "7": Do.STEP_BACK,
+        "8": Do.MAIL,
         "9": Do.PROPERTIES,
         "#": Do.SKIP,
         "*": Do.BACK,
@@ -107,17 +113,21 @@ SPEED = {Do.SLOWER: -1, Do.FASTER: 1}
 
 async def hear_messages(desk: Desk, call: Call, user: User, folder: Folder) -> None:
     """Those of a folder. Raises HungUp, Unavailable."""
-    messages = await reach(desk.store.messages.listing(user.id, folder))
+    messages = await in_order(desk, user, folder)
     if not messages:
         await call.play(NOTHING_IN[folder])
         return
-    await hear_all(desk, call, user, messages)
+    wanted = await of_one_type(desk, call, user, messages)
+    if wanted:
+        await hear_all(desk, call, user, wanted)
 
 
 async def hear_all(desk: Desk, call: Call, user: User, messages: Sequence[Message], at: float = 0.0) -> None:
     """One after the other, the first from `at` seconds on, until the last or until the user goes back."""
+    says = (await desk.policies.options(user.id)).says_before
     for number, message in enumerate(messages):
-        said = () if at else (place(number, len(messages)), *await header(desk, message))
+        first = (place(number, len(messages)),) if Says.PLACE in says else ()
+        said = () if at else (*first, *await header(desk, message, says))
         if await hear(desk, call, user, message, said, at) is Do.BACK:
             return
         at = 0.0
@@ -134,7 +144,7 @@ async def resume(desk: Desk, call: Call, user: User) -> None:
     if message is None or message.mailbox_id != user.id or message.folder is Folder.DELETED:
         return
     await call.play("going_on")
-    rest = await reach(desk.store.messages.listing(user.id, message.folder))
+    rest = await in_order(desk, user, message.folder)
     after = [each.id for each in rest].index(message.id) if message in rest else len(rest)
     await hear_all(desk, call, user, [message, *rest[after + 1 :]], options.resume_at)
 
@@ -146,6 +156,8 @@ async def hear(
     if await taken(desk, message):
         await call.play(TAKEN)
         return Do.SKIP
+    aging = await desk.policies.get(Aging, "default") or Aging()
+    message = as_it_is_now(message, aging, desk.now())
     audio = await audio_of(desk, message)
     if message.envelope.kind in (MessageKind.READ_RECEIPT, MessageKind.OVERRULED):
         return await tell_receipt(desk, call, user, message, said)
@@ -158,7 +170,7 @@ async def hear(
         while True:
             match do:
                 case None:
-                    do = await _asked(desk, call, user, message, *ending(message))
+                    do = await _asked(desk, call, user, message, *await _ending(desk, user, message))
                 case Do.RESTART:
                     tape.restart()
                     do = await listen(desk, call, message, tape)
@@ -245,6 +257,8 @@ async def _asked(desk: Desk, call: Call, user: User, message: Message, *first: S
             case Do.CALL:
                 await call_sender(desk, call, user, message)
                 said = ()
+            case Do.MAIL:
+                said = (await mail(desk, user, message),)
             case _:
                 return do or Do.BACK
 
@@ -299,6 +313,11 @@ async def _keep_manner(desk: Desk, user: User, tape: Tape) -> None:
     """Not worth an error."""
     with suppress(StoreError):
         await keep_manner(desk, user, tape)
+
+
+async def _ending(desk: Desk, user: User, message: Message) -> tuple[Sound, ...]:
+    says = (await desk.policies.options(user.id)).says_after
+    return (*ending(message), *await told(desk, message, says))
 
 
 def ending(message: Message) -> tuple[str, ...]:

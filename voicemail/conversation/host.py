@@ -10,7 +10,7 @@ from uuid import UUID
 from sip.call import Sound
 from sip.invite import Reason
 from store.model import User
-from voicemail.policy.model import Action, CallHandler, GreetingSwitch, Interview, RestrictionTable
+from voicemail.policy.model import Action, CallHandler, Go, GreetingSwitch, Interview, RestrictionTable
 from voicemail.policy.transfers import Transfer
 
 ALL_KEYS = "0123456789*#"
@@ -82,7 +82,14 @@ class Over:
     said: tuple[Sound, ...] = ()
 
 
-Place = Mailbox | Reception | Inquiry | SignIn | Directory | Elsewhere | Over
+@dataclass(frozen=True, slots=True)
+class Service:
+    """Something for callers who know a number, or for users who sign in: see services.py."""
+
+    go: Go
+
+
+Place = Service | Mailbox | Reception | Inquiry | SignIn | Directory | Elsewhere | Over
 
 
 def place_with(

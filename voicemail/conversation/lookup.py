@@ -15,8 +15,15 @@ import structlog
 from store.errors import StoreError
 from voicemail.conversation.desk import Desk
 from voicemail.greetings import NAME, Greetings
-from voicemail.policy.greeting import choose
-from voicemail.policy.model import GreetingKind, GreetingSwitch, Holidays, Schedule, Source
+from voicemail.policy.greeting import choose, is_on
+from voicemail.policy.model import (
+    GreetingKind,
+    GreetingSwitch,
+    Holidays,
+    Schedule,
+    Source,
+    in_language,
+)
 from voicemail.policy.schedule import is_active, is_holiday
 from voicemail.policy.transfers import Rules, Transfer, in_force
 
@@ -48,6 +55,8 @@ class Lookup:
     desk: Desk
     greetings: Greetings
     within: float = WITHIN
+    language: str = ""
+    """That of the call: a greeting may have a recording in it."""
 
     async def switches(self, owner: UUID) -> Mapping[str, GreetingSwitch]:
         return await self.desk.policies.of(GreetingSwitch, owner, self.within)
@@ -75,7 +84,7 @@ class Lookup:
         now, open_, holiday = await self._hour(schedule, time_zone)
         kind = choose(switches, now=now, busy=busy, internal=internal, open_=open_, holiday=holiday)
         switch = switches.get(kind, ON)
-        recording = await self.recording(owner, kind) if switch.source is Source.RECORDING else None
+        recording = await self._spoken(owner, kind, switch) if switch.source is Source.RECORDING else None
         system = recording is None and switch.source is not Source.NONE
         wrong = switches.get(GreetingKind.ERROR)
         return Greeted(
@@ -83,7 +92,7 @@ class Lookup:
             switch,
             recording,
             await self.recording(owner, NAME) if system else None,
-            await self.recording(owner, GreetingKind.ERROR) if wrong and wrong.enabled else None,
+            await self._spoken(owner, GreetingKind.ERROR, wrong) if wrong and is_on(wrong, now) else None,
         )
 
     async def transfer(self, rules: Rules, schedule: str, time_zone: str = "") -> Transfer:
@@ -98,6 +107,13 @@ class Lookup:
         hours = await self.desk.policies.get(Schedule, schedule)
         free = await self.desk.policies.get(Holidays, hours.holidays) if hours and hours.holidays else None
         return now, hours is None or is_active(hours, free, now), is_holiday(free, now)
+
+    async def _spoken(self, owner: UUID, kind: str, switch: GreetingSwitch) -> Path | None:
+        """In the language of the call, where there is a recording in it."""
+        if self.language in switch.languages:
+            found = await self.recording(owner, in_language(kind, self.language))
+            return found or await self.recording(owner, kind)
+        return await self.recording(owner, kind)
 
     async def recording(self, owner: UUID, kind: str) -> Path | None:
         """What was recorded; None where nothing was, or nobody can tell now."""

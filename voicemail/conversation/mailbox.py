@@ -9,6 +9,7 @@ from voicemail.conversation.desk import Desk
 from voicemail.conversation.host import Caller, Host, Letterbox, Mailbox
 from voicemail.conversation.lookup import ON, Greeted, Lookup
 from voicemail.policy import quota
+from voicemail.policy.listening import Sort
 from voicemail.policy.model import (
     CALLER_KEYS,
     Action,
@@ -45,14 +46,15 @@ async def mailbox_host(look: Lookup, place: Mailbox, caller: Caller) -> Host:
         internal=caller.internal,
     )
     box = letterbox(look.desk, place.extension, user, cos, size)
-    takes = greeted.switch.after.go is Go.TAKE_MESSAGE and room and not box.full
+    takes_any = Sort.VOICE not in options.rejects
+    takes = greeted.switch.after.go is Go.TAKE_MESSAGE and room and not box.full and takes_any
     return Host(
         words=(greeted.recording,) if greeted.recording else words(look.desk, place, greeted, takes),
         switch=greeted.switch,
         keys=CALLER_KEYS if options.keys is None else options.keys,
         other=IGNORED,
         error=(greeted.error or "invalid_key",),
-        box=box,
+        box=box if takes_any else None,
         before_tone=("record_at_tone",) if greeted.switch.record_prompt else (),
         after_message=options.after_message,
         transfer=await look.transfer(rules_of(options), options.schedule, options.time_zone),

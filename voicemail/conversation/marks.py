@@ -33,6 +33,7 @@ class Do(Enum):
     REPLY_ALL = auto()
     CALL = auto()
     FORWARD = auto()
+    MAIL = auto()
     MARK_NEW = auto()
     RESTORE = auto()
     PURGE = auto()

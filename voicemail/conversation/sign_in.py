@@ -18,6 +18,7 @@ from voicemail import pins
 from voicemail.conversation.aside import Aside
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.expected import Expected
+from voicemail.conversation.throttle import Origin, origin_of
 from voicemail.errors import VoicemailError
 
 log = structlog.get_logger()
@@ -57,8 +58,9 @@ async def sign_in(
     nobody elsewhere can lock a user out of it. Raises Unavailable when the store cannot count the attempt,
     and HungUp."""
     said: tuple[str, ...] = ("welcome",)
+    origin = origin_of(call.invite, known, certain)
     for _ in range(TRIES):
-        answer = await ask_who(desk, call, aside, known, *said, certain=certain)
+        answer = await ask_who(desk, call, aside, known, origin, *said, certain=certain)
         if answer is None:
             await call.play("goodbye")
             return None
@@ -77,12 +79,18 @@ async def sign_in(
 
 
 async def ask_who(
-    desk: Desk, call: Call, aside: Aside, known: User | None, *said: str, certain: bool = False
+    desk: Desk,
+    call: Call,
+    aside: Aside,
+    known: User | None,
+    origin: Origin,
+    *said: str,
+    certain: bool = False,
 ) -> tuple[Expected | None, str] | None:
     """Whose PIN, and the PIN as it was pressed; None and "" for what was not. None: the caller wants to
     leave."""
     if known:
-        expected = Expected(desk, call, aside, known.extension, known, own_phone=certain)
+        expected = Expected(desk, call, aside, known.extension, known, origin, own_phone=certain)
         pin = await call.digits(*said, "enter_pin", most=MOST_PIN, secret=True)
         if pin != "*":
             return expected, pin
@@ -92,7 +100,7 @@ async def ask_who(
         return (None, "") if extension == "" else None
     # With his own ID pressed behind `*`, he is at his own telephone still.
     own_phone = certain and known is not None and known.extension == extension
-    expected = Expected(desk, call, aside, extension, own_phone=own_phone)
+    expected = Expected(desk, call, aside, extension, None, origin, own_phone=own_phone)
     pin = await call.digits("enter_pin", most=MOST_PIN, secret=True)
     return expected, "" if pin == "*" else pin
 
@@ -105,6 +113,8 @@ def wrong(known: User | None) -> str:
 async def admit(desk: Desk, aside: Aside, expected: Expected, pin: str) -> Entry | None:
     """The user, if this is the PIN. Raises Locked, and Unavailable: what cannot be counted is not
     compared."""
+    if await expected.held_back():
+        raise Locked
     seen = await expected.seen()
     begun = desk.store.sign_ins.begin(seen.counted, desk.policy, desk.now(), of=seen.user_id, look=seen.look)
     attempt = await reach(begun)
@@ -116,6 +126,7 @@ async def admit(desk: Desk, aside: Aside, expected: Expected, pin: str) -> Entry
     right = await pins.compare(glance.user.pin_hash if glance else "", pin)
     if not right or glance is None:
         log.warning("sign-in refused: wrong PIN", mailbox=glance.user.extension if glance else "unknown")
+        await expected.went_wrong()
         return None
     log.info("signed in", mailbox=expected.extension)
     aside.do(succeeded(desk, aside, attempt))

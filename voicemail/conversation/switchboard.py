@@ -25,6 +25,7 @@ from voicemail.conversation.host import (
     Over,
     Place,
     Reception,
+    Service,
     SignIn,
     place_with,
 )
@@ -33,6 +34,7 @@ from voicemail.conversation.leave_message import leave_message
 from voicemail.conversation.lookup import AWAY, WITHIN, Lookup
 from voicemail.conversation.mailbox import mailbox_host
 from voicemail.conversation.screening import Callee, screening
+from voicemail.conversation.services import SERVICES, serve
 from voicemail.conversation.transfer import by_rule, put_through
 from voicemail.conversation.user_side import user_side
 from voicemail.greetings import Greetings
@@ -105,11 +107,13 @@ class Switchboard:
                 return Over()
             case Elsewhere(number):
                 return await self._transfer(number)
+            case Service(go):
+                return await self._serve(go)
             case Over():
                 return place
 
     def _look(self) -> Lookup:
-        return Lookup(self._desk, self._greetings, self._within)
+        return Lookup(self._desk, self._greetings, self._within, self._spoken)
 
     def _speak(self, language: str, for_good: bool = False) -> None:
         """A mailbox answers in its owner's language, unless a handler has chosen one for the call."""
@@ -200,6 +204,8 @@ class Switchboard:
                 return Directory()
             case Go.SIGN_IN:
                 return SignIn()
+            case go if go in SERVICES:
+                return Service(go)
             case Go.TRANSFER:
                 return Elsewhere(action.target)
         log.warning("this leads nowhere", go=str(action.go), target=action.target)
@@ -253,6 +259,12 @@ class Switchboard:
         await self._call.answer()
         table = await self._desk.policies.get(RestrictionTable, HANDLERS_TABLE) or RestrictionTable()
         done = await put_through(self._call, number, table)
+        return Over() if done is Transferred.DONE else BYE
+
+    async def _serve(self, go: Go) -> Place:
+        await self._call.answer()
+        certain, hint = self._caller.identified, self._caller.hint
+        done = await serve(self._desk, self._call, go, certain or hint, certain is not None)
         return Over() if done is Transferred.DONE else BYE
 
     async def _sign_in(self) -> None:

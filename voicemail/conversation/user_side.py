@@ -26,26 +26,42 @@ async def user_side(desk: Desk, call: Call, known: User | None, certain: bool) -
     """From signing in to the end. `known` is whose number is calling; `certain` when that is proved, not
     only said. Raises HungUp, Unavailable."""
     async with Aside() as aside:
-        entry = await _recognised(desk, call, known) if known and certain else None
-        entry = entry or await sign_in(desk, call, aside, known, certain)
+        entry = await identified(desk, call, aside, known, certain)
         if entry is not None:
             await signed_in(desk, call, entry)
 
 
-async def signed_in(desk: Desk, call: Call, entry: Entry) -> None:
-    """What a user hears from then on. Raises HungUp, Unavailable."""
+async def identified(desk: Desk, call: Call, aside: Aside, known: User | None, certain: bool) -> Entry | None:
+    """Who it is; None when the caller did not get in. Raises HungUp, Unavailable."""
+    entry = await _recognised(desk, call, known) if known and certain else None
+    return entry or await sign_in(desk, call, aside, known, certain)
+
+
+async def set_up(desk: Desk, call: Call, entry: Entry) -> tuple[Desk, Entry] | None:
+    """The desk as the user wants it, and the user as he is then; None when he has still something to set up,
+    and has been told so. Raises HungUp, Unavailable."""
     user, options = entry.user, desk.policies.seen(entry.user.id, entry.glance.options)
     desk = replace(desk.in_language(call, user.language), style=options.menu_style)
     present = await _set_up(desk, call, entry, options)
     if present is None:
         await call.play("enrol_again_next_time", "goodbye")
+        return None
+    return desk, present
+
+
+async def signed_in(desk: Desk, call: Call, entry: Entry) -> None:
+    """What a user hears from then on. Raises HungUp, Unavailable."""
+    ready = await set_up(desk, call, entry)
+    if ready is None:
         return
+    (desk, present), user = ready, entry.user
+    resumes = (await desk.policies.options(user.id)).resume_message
     said = await welcome(desk, present.glance, present.name)
     await call.play(*said)
     if present.glance.broadcasts:
         await hear_broadcasts(desk, call, user)
     await resume(desk, call, user)
-    at_once = present is entry and not (said or entry.glance.broadcasts or options.resume_message)
+    at_once = present is entry and not (said or entry.glance.broadcasts or resumes)
     await main_menu(desk, call, user, entry.glance if at_once else None)
 
 

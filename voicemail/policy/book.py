@@ -178,11 +178,12 @@ async def classes_of(store: Store, users: Sequence[UUID]) -> Mapping[UUID, Class
     classes: dict[str, ClassOfService] = dict(BUILT_IN[ClassOfService])
     for setting in await store.settings.all(ClassOfService.KIND):
         classes[setting.name] = parsed(ClassOfService, setting) or ClassOfService()
-    names = {user: options.cos for user, options in (await _options_of_all(store, users)).items()}
+    names = {user: options.cos for user, options in (await options_of_all(store, users)).items()}
     return {user: classes.get(names[user], ClassOfService()) for user in users}
 
 
-async def _options_of_all(store: Store, users: Sequence[UUID]) -> Mapping[UUID, UserOptions]:
+async def options_of_all(store: Store, users: Sequence[UUID]) -> Mapping[UUID, UserOptions]:
+    """As `options_of`, of each of these users."""
     if len(users) <= MANY:
         return {user: await options_of(store, user) for user in users}
     there = {each.owner: parsed(UserOptions, each) for each in await store.settings.owned(UserOptions.KIND)}

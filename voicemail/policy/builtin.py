@@ -43,6 +43,7 @@ BUILT_IN: Mapping[type, Mapping[str, Any]] = {
             ("9???????????*", False), ("900", False), ("*", True),
         ),
         "default_dial_out": _table(("*", False)),
+        "default_fax": _table(("*", False)),
         "default_system_transfer": _table(("*", False)),
         "default_alternate_extensions": _table(  # short ones are extensions, and the administrator's to give
             ("?", False), ("??", False), ("???", False), ("????", False), ("?????", False), ("*", True),

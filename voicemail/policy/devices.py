@@ -17,6 +17,8 @@ class DeviceKind(StrEnum):
     """A mail each day: what is new in the mailbox."""
     PHONE = "phone"
     WEBHOOK = "webhook"
+    RELAY = "relay"
+    """Messages themselves, with their recordings, to a mail address elsewhere."""
 
 
 class Events(StrEnum):
@@ -90,6 +92,8 @@ class Device(Policy):
     """Name of the template; "" is the kind's own."""
     at: time = time(7)
     """Of a summary: when, in the user's time zone."""
+    keep: bool = True
+    """Of a relay: whether a message that the mail host has taken stays in the mailbox, too."""
     secret: str = Field("", repr=False)
     """With which a webhook is signed."""
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import Field
 
 from voicemail.policy.base import DAY, MEGABYTE, Policy
+from voicemail.policy.listening import Order, Says, Sort
 from voicemail.policy.transfers import OtherTransfer, Transfer
 
 # ------------------------------------------------------------------------------- where a call can go
@@ -36,6 +37,14 @@ class Go(StrEnum):
     RESTART_GREETING = "restart-greeting"
     TRANSFER = "transfer"
     """To the number `target`, after the restriction table for transfers."""
+    SYSTEM_TRANSFER = "system-transfer"
+    """To a number that the caller dials, after the table `default_system_transfer`."""
+    USER_SYSTEM_TRANSFER = "user-system-transfer"
+    """The same for somebody who signs in first, after the outside table of his class of service."""
+    GREETINGS_ADMINISTRATION = "greetings-administration"
+    """Greetings of handlers, for their owners."""
+    BROADCAST_ADMINISTRATION = "broadcast-administration"
+    """Recording a message for everybody, for those who may."""
     ATTEMPT_SIGN_IN = "attempt-sign-in"
     ATTEMPT_FORWARD = "attempt-forward"
     NEXT_RULE = "next-rule"
@@ -112,9 +121,19 @@ class GreetingSwitch(Policy):
     """RECORDING without a recording is SYSTEM."""
     ignore_keys: bool = False
     reprompts: int = Field(0, ge=0, le=10)
+    reprompt_seconds: float = Field(3.0, ge=0.5, le=30)
+    """How long a silent caller has after it to press a key."""
+    languages: tuple[str, ...] = ()
+    """In which there is another recording of it (of the kind `in_language`); in others the plain one is
+    played."""
     record_prompt: bool = False
     """Say "record your message after the tone" after it."""
     after: Action = Action(go=Go.TAKE_MESSAGE)
+
+
+def in_language(kind: str, language: str) -> str:
+    """Of the recording of a greeting in one of its `languages`: its kind."""
+    return f"{kind} {language}"
 
 
 # ------------------------------------------------------------------------------- handlers and routing
@@ -152,6 +171,8 @@ class CallHandler(Policy):
     """Extensions or "list:<name>"; () takes none."""
     dispatch: bool = False
     """Its messages are for whoever of those accepts them first."""
+    owners: tuple[str, ...] = ()
+    """Extensions of users who may change its greetings by telephone."""
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")
     caller_may_edit: bool = True
     longest_message: float = Field(300.0, gt=0)
@@ -193,7 +214,7 @@ class Table(StrEnum):
 
 class RoutingRule(Policy):
     """The first active rule of a table whose every filled condition holds decides. A condition is a list
-    of patterns (`*` any digits, `?` one digit), "" (or none) holds always."""
+    of patterns (`*` any digits, `?` one digit; of trunks any letters), "" (or none) holds always."""
 
     KIND: ClassVar[str] = "rule"
     table: Table
@@ -245,6 +266,9 @@ class PinRules(Policy):
     most_days: int = Field(180, ge=0)
     """0: never expires."""
     warn_days: int = Field(15, ge=0)
+    least_changed: int = Field(1, ge=0, le=2)
+    """In how many digits a new PIN differs from the present one at least. Only its hash is known, so that
+    more of them would take too long to compare."""
 
 
 class ClassOfService(Policy):
@@ -324,6 +348,18 @@ class UserOptions(Policy):
     resume_message: UUID | None = None
     """Where the user was cut off."""
     resume_at: float = 0.0
+    says_before: tuple[Says, ...] = (Says.PLACE, Says.SENDER, Says.TIME)
+    """Of each message before it is played."""
+    says_after: tuple[Says, ...] = ()
+    type_order: tuple[Sort, ...] = (Sort.VOICE, Sort.REPORTS)
+    """What is heard first; urgent ones are the first of their type."""
+    type_menu: bool = False
+    """Ask which type is to be heard, where there are several."""
+    new_order: Order = Order.OLDEST
+    saved_order: Order = Order.OLDEST
+    """Of deleted ones, too."""
+    rejects: tuple[Sort, ...] = ()
+    """Messages that are not taken for him. (Relayed ones: Device of kind "relay".)"""
     unsent: Unsent = Unsent.SEND
     record_first: bool = False
     """Messages are recorded before they are addressed."""
@@ -362,6 +398,10 @@ class Aging(Policy):
     new_to_saved: int = Field(0, ge=0)
     saved_to_deleted: int = Field(0, ge=0)
     deleted_to_gone: int = Field(14, ge=0)
+    secure_after: int = Field(0, ge=0)
+    """Days after which a message is secure; 0 never (secrecy.py)."""
+    secure_when_heard: bool = False
+    """And from when it was heard on, as long as it is not marked as new."""
 
 
 class Undeliverable(Policy):

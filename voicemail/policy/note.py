@@ -18,6 +18,8 @@ class Event(StrEnum):
     MESSAGE = "message"
     MISSED = "missed"
     SUMMARY = "summary"
+    WISH = "wish"
+    """Its owner wants to have a message, the fact "message", by mail."""
     TRIAL = "trial"
     """An administrator wants to see it work."""
 
@@ -84,6 +86,11 @@ class Note:
         """Of the piece of work: the same whoever makes it, and however often."""
         path = ">".join((*self.chain, self.device))
         return uuid5(self.source, f"{self.event}/{path}/{self.ordinal}/{len(self.tries)}/{self.waits}")
+
+    @property
+    def about(self) -> UUID:
+        """The message that it tells of. Raises ValueError."""
+        return UUID(str(self.facts.get("message", ""))) if self.event is Event.WISH else self.source
 
     def work(self, mailbox_id: UUID, not_before: datetime | None = None) -> NewWork:
         """As a row for the outbox."""

@@ -25,6 +25,16 @@ def neighbours(pin: str) -> tuple[str, ...]:
     return tuple(f"{each:0{len(pin)}}" for each in around if 0 <= each < 10 ** len(pin))
 
 
+def too_like(pin: str, rules: PinRules) -> tuple[str, ...]:
+    """The PINs of the same length that differ from this one in fewer digits than they must: the present one
+    may be none of them."""
+    if rules.least_changed < 2:
+        return (pin,) * rules.least_changed
+    places = ((pin[:at], pin[at + 1 :]) for at in range(len(pin)))
+    others = dict.fromkeys(before + digit + after for before, after in places for digit in "0123456789")
+    return tuple(others)
+
+
 async def compared(pin: str, hashes: Iterable[str], rules: PinRules) -> tuple[bool, ...]:
     """Whether a PIN is one of the earlier ones, latest first, as far back as the rules look. Some 4 ms
     each, in a thread."""

@@ -11,6 +11,7 @@ from voicemail.policy.base import Policy
 from voicemail.policy.devices import Device, DeviceKind
 from voicemail.policy.elsewhere import domain_of, host_and_port, is_domain, location_of
 from voicemail.policy.house import House
+from voicemail.policy.limits import why_too_many
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
     Action,
@@ -103,12 +104,15 @@ def _of_answering(policy: CallHandler | Interview) -> Iterator[Reference]:
     keys = policy.keys if isinstance(policy, CallHandler) else {}
     if isinstance(policy, CallHandler):
         yield from _named("schedule", Schedule, policy.schedule)
+        yield from (Reference("owners", None, each) for each in policy.owners)
     yield from _actions(keys | {"after_message": policy.after_message})
     yield from _members("messages_to", policy.messages_to)
 
 
 def mistakes(house: House, name: str, policy: Policy) -> list[str]:
     """Why a policy cannot be set under this name, each in words; none when it can."""
+    if full := why_too_many(house, name, policy):
+        return [full]
     house = house.plus(name, policy)
     gone = [each for each in references(policy) if each.must and not _is_there(house, each)]
     return [f"{each.key}: {_missing(each)}" for each in gone] + list(_own_mistakes(house, name, policy))
@@ -349,6 +353,8 @@ def _device_mistakes(device: Device) -> Iterator[str]:
         case DeviceKind.PHONE:
             if device.address and not dialable(device.address):
                 yield f"address: {device.address!r} is no number"
+        case DeviceKind.RELAY if not device.address:
+            yield "address: a relay needs one"
         case DeviceKind.WEBHOOK:
             if why := why_no_webhook(device.address):
                 yield f"address: {device.address!r}: {why}"

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 from voicemail.policy.builtin import OPENING
 from voicemail.policy.model import Action, Go, RoutingRule, Table
@@ -53,9 +54,9 @@ def holds(rule: RoutingRule, call: Facts, active: Callable[[str], bool]) -> bool
         (rule.calling, call.calling),
         (rule.dialled, call.dialled),
         (rule.forwarding, call.forwarding),
-        (rule.trunk, call.trunk),
     )
     met = all(not given or any(_is_met(each, fact) for each in given) for given, fact in conditions)
+    met = met and (not rule.trunk or any(fnmatchcase(call.trunk, each) for each in rule.trunk))
     return rule.active and met and (not rule.schedule or active(rule.schedule))
 
 

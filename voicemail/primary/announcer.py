@@ -21,6 +21,7 @@ from store.errors import NotFound, NotYet
 from store.model import Folder, Message, NewWork, OutboxItem, Work
 from voicemail.call_orders import Ended, Order, Report
 from voicemail.policy.devices import Attachment, Device, DeviceKind, MailFormat
+from voicemail.policy.model import AfterMail
 from voicemail.policy.note import Event, Failure, Note, of_message
 from voicemail.primary import devices, webhook
 from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict
@@ -45,6 +46,8 @@ HOOK_LANE = LaneSettings(2, 200)
 MOST_HOOKS = 500
 """Web servers with a lane of their own; those beyond share one."""
 SHARED_HOOK = "webhook others"
+ASKED_FOR = (Event.TRIAL, Event.WISH)
+"""Told at once, by this device only, whether it is on or not."""
 FAILURES = {
     Ended.BUSY: Failure.BUSY,
     Ended.NO_ANSWER: Failure.NO_ANSWER,
@@ -165,10 +168,10 @@ class Announcer:
 
     async def _message(self, note: Note) -> Message | None:
         """None for an event that is no message. Raises NotFound for one that was deleted."""
-        if note.event is not Event.MESSAGE:
+        if note.event not in (Event.MESSAGE, Event.WISH):
             return None
-        message = await self._store.messages.get(note.source)
-        if message is None or message.folder is Folder.DELETED:
+        message = await self._store.messages.get(note.about)
+        if message is None or (message.folder is Folder.DELETED and note.event is not Event.WISH):
             raise NotFound("the message was deleted")
         return message
 
@@ -178,12 +181,13 @@ class Announcer:
         """One device, once. Raises NotFound, NotYet, NotPrimary, Unavailable."""
         now = self._clock.now()
         device = profile.devices.get(note.device)
-        if device is None or not (device.enabled or note.event is Event.TRIAL):
+        wrong = note.event is Event.WISH and device and device.kind is not DeviceKind.MAIL
+        if device is None or wrong or not (device.enabled or note.event in ASKED_FOR):
             return Outcome(Verdict.SENT, "the device is off")
         message = await self._message(note)
         if message and message.folder is not Folder.NEW and _only_while_new(device, note):
             return Outcome(Verdict.SENT, "heard already")
-        if note.event is not Event.TRIAL:
+        if note.event not in ASKED_FOR:
             opening = devices.opens(profile, device, now)
             if opening is None:
                 return Outcome(Verdict.SENT, "nothing sent: the schedule of the device never opens")
@@ -229,9 +233,12 @@ class Announcer:
             return await self._post(profile, note, device, message, item, permit)
         user = replace(profile.user, mail=device.address or profile.user.mail)
         look = looks(device, user.attach, self._look, reminder=note.ordinal > 0)
+        if note.event is Event.WISH and look.form is Attachment.NONE:
+            look = replace(look, form=Attachment.WAV)
         try:
             if message:
-                return await self._postman.message(user, message, item, look, profile.zone, permit)
+                after = after_mail(device, note, profile)
+                return await self._postman.message(user, message, item, look, profile.zone, permit, after)
             return await self._postman.event(user, note, item, look, profile.zone, permit)
         except NoAddress as error:
             return Outcome(Verdict.REFUSED, str(error))
@@ -290,7 +297,7 @@ class Announcer:
         final: bool = False,
     ) -> Outcome:
         """Try again, or the next device; `done` when there is neither. `final`: not by this one again."""
-        if note.event is Event.TRIAL:
+        if note.event in ASKED_FOR:
             return done
         row = devices.after_failure(profile, note, how, self._clock.now(), final=final)
         return await self._left_to(row, permit, done.text) if row else done
@@ -322,10 +329,21 @@ def _in_lane(place: Place, opened: frozenset[str], done: Outcome) -> Outcome:
 
 
 def looks(device: Device, attach: bool, house: Look, *, reminder: bool) -> Look:
-    """How a device's mails are written. `house` has what the configuration says."""
+    """How a device's mails are written. `house` has what the configuration says. A relay is nothing
+    without the recording."""
+    attach = attach or device.kind is DeviceKind.RELAY
     form = device.attachment or (Attachment.WAV if attach else Attachment.NONE)
     html = device.format is MailFormat.HTML
     return replace(house, html=html, form=form, template=device.template, reminder=reminder)
+
+
+def after_mail(device: Device, note: Note, profile: Profile) -> AfterMail:
+    """What becomes of a message once the mail host has taken it."""
+    if note.event is Event.WISH:
+        return AfterMail.KEEP
+    if device.kind is DeviceKind.RELAY:
+        return AfterMail.KEEP if device.keep else AfterMail.DELETED
+    return profile.options.after_mail
 
 
 def hook_facts(profile: Profile, note: Note, message: Message | None, item: OutboxItem) -> dict[str, object]:

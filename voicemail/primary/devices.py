@@ -22,13 +22,13 @@ from voicemail.policy.schedule import next_active
 MOST = 50
 """Devices of one user that are told; who has more has made a mistake."""
 KINDS = {
-    Event.MESSAGE: (DeviceKind.MAIL, DeviceKind.PHONE, DeviceKind.WEBHOOK),
+    Event.MESSAGE: (DeviceKind.MAIL, DeviceKind.PHONE, DeviceKind.WEBHOOK, DeviceKind.RELAY),
     Event.MISSED: (DeviceKind.MISSED, DeviceKind.WEBHOOK),
     Event.SUMMARY: (DeviceKind.SUMMARY,),
 }
 LATEST = 4 * 3600.0
 """Seconds after its time that a summary is written at most."""
-MAILS = (DeviceKind.MAIL, DeviceKind.MISSED, DeviceKind.SUMMARY)
+MAILS = (DeviceKind.MAIL, DeviceKind.MISSED, DeviceKind.SUMMARY, DeviceKind.RELAY)
 PLAIN = Device(kind=DeviceKind.MAIL, enabled=True)
 """What a user's mail address is without any setting."""
 
@@ -82,7 +82,14 @@ def wants(device: Device, event: Event, message: Message | None) -> bool:
     """Whether a device tells of such an event, and of this message."""
     if device.kind not in KINDS.get(event, ()) or (event is Event.MISSED and not device.tells_missed):
         return False
+    if device.kind is DeviceKind.RELAY and (message is None or _stays(message)):
+        return False
     return message is None or (_of_kind(device.events, message) and _from_whom(device, message))
+
+
+def _stays(message: Message) -> bool:
+    """Whether a message may not be passed on."""
+    return message.envelope.secure or message.envelope.private
 
 
 def _of_kind(events: Events, message: Message) -> bool:

@@ -16,8 +16,9 @@ from store.model import Folder, Mark, Message, OutboxItem, User, Work
 from voicemail.config import Mail
 from voicemail.policy.book import options_of, parsed
 from voicemail.policy.devices import MAIL_DEVICE, Attachment, Device
-from voicemail.policy.model import AfterMail
+from voicemail.policy.model import AfterMail, Aging
 from voicemail.policy.note import Event, Note
+from voicemail.policy.secrecy import as_it_is_now
 from voicemail.primary.agenda import STORE_REST, Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.alarm_mail import alarm_mail
 from voicemail.primary.handler import LaneSettings
@@ -77,26 +78,34 @@ class Postman:
             if item.kind is Work.ALARM:
                 return await self.hand(alarm_mail(item, self._settings), permit)
             user, message = await self._told(item)
-            return await self.message(user, message, item, self._plain(user), self._zone, permit)
+            after = (await options_of(self._store, user.id)).after_mail
+            return await self.message(user, message, item, self._plain(user), self._zone, permit, after)
         except (NoAddress, NotFound) as error:
             return Outcome(Verdict.SENT, f"nothing sent: {error}")
 
     async def message(
-        self, user: User, message: Message, item: OutboxItem, look: Look, zone: tzinfo, permit: Permit
+        self,
+        user: User,
+        message: Message,
+        item: OutboxItem,
+        look: Look,
+        zone: tzinfo,
+        permit: Permit,
+        after: AfterMail,
     ) -> Outcome:
-        """Send the mail that tells of a message to `user.mail`, and do what the user wants done with it
-        then. Raises NoAddress, NotPrimary, Unavailable."""
+        """Send the mail that tells of a message to `user.mail`, and do with it what is wanted then. Raises
+        NoAddress, NotPrimary, Unavailable."""
+        message = await self._as_it_is_now(message, item)
         secure = message.envelope.secure  # a secure one never leaves the store
         attached = look.form is not Attachment.NONE and not secure
         audio = await self._audio(message) if attached else None
-        options = await options_of(self._store, user.id)
         async with self._writing:  # 5 minutes of audio take a while, and some memory
             mail = await asyncio.to_thread(
                 notification, user, message, audio, self._settings, item, zone, look
             )
         outcome = await self.hand(mail, permit)
         if outcome.verdict is Verdict.SENT and any(mail.iter_attachments()):
-            await self._after(message, options.after_mail)
+            await self._after(message, after)
         return outcome
 
     def _plain(self, user: User) -> Look:
@@ -147,6 +156,11 @@ class Postman:
         setting = await self._store.settings.get(Device.KIND, MAIL_DEVICE, user.id)
         device = parsed(Device, setting) if setting else None
         return device is None or device.enabled
+
+    async def _as_it_is_now(self, message: Message, item: OutboxItem) -> Message:
+        """As of when it was to be told: a mail that waited for its host says what it would have said."""
+        found = await self._store.settings.get(Aging.KIND, "default")
+        return as_it_is_now(message, (found and parsed(Aging, found)) or Aging(), item.created)
 
     async def _audio(self, message: Message) -> bytes:
         """Empty when there is none: the mail will say so."""

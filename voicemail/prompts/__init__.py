@@ -6,7 +6,7 @@ README.md says how the recordings are made.
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -22,16 +22,19 @@ class PromptBook:
     costs no disk access in a call.
 
     `folder` is a site's own: a file `<name>.wav` there replaces the shipped one, or adds one (any WAV
-    that sip plays: 8 kHz mono, PCM16, mu-law or A-law). A language or folder that does not exist is
+    that sip plays: 8 kHz mono, PCM16, mu-law or A-law; what `plays` denies is left out). A language or
+    folder that does not exist is
     an empty book: a missing prompt must never end a call.
     """
 
     language: str = "en"
     folder: Path | None = None
+    plays: Callable[[Path], bool] = lambda path: True
     _files: Mapping[str, Path] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         own = _recordings(self.folder) if self.folder else {}
+        own = {name: path for name, path in own.items() if self.plays(path)}
         object.__setattr__(self, "_files", _shipped(self.language) | own)
 
     def find(self, name: str) -> Path | None:

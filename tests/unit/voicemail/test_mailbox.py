@@ -17,6 +17,7 @@ from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step, at_every
 from tests.fakes.desk import ANNA, BEN, PILOT, PIN, House, house
 from voicemail.policy.base import Policy
 from voicemail.policy.book import OPTIONS
+from voicemail.policy.listening import Sort
 from voicemail.policy.model import (
     Action,
     ClassOfService,
@@ -28,6 +29,7 @@ from voicemail.policy.model import (
     Schedule,
     Source,
     UserOptions,
+    in_language,
 )
 from voicemail.policy.transfers import Transfer
 
@@ -316,3 +318,49 @@ async def test_hanging_up_anywhere_leaves_a_message_from_the_tone_on_and_never_b
         lambda at: home.call(Barges("2"), "", 5.0, "9", "", "#", invite=TO_ANNA, leaves_at=at), run
     )
     assert moments > 30
+
+
+# ---- recordings by language, ends of errors, the pause before a greeting is repeated
+
+
+async def test_a_greeting_is_heard_in_the_language_of_the_call(home: House) -> None:
+    await home.store.users.change(replace(ANNA, language="de"))
+    await record(home, "standard", 2.0)
+    await record(home, in_language("standard", "de"), 3.0)
+    assert list((await talk(home, TO_ANNA, LEAVES)).lengths.values()) == [2.0], "not told of: not looked for"
+    await put(home, "standard", GreetingSwitch(enabled=True, languages=("de", "fr")))
+    assert list((await talk(home, TO_ANNA, LEAVES)).lengths.values()) == [3.0]
+    await home.store.users.change(replace(ANNA, language="en"))
+    assert list((await talk(home, TO_ANNA, LEAVES)).lengths.values()) == [2.0]
+
+
+async def test_a_recording_in_a_language_that_was_taken_away_leaves_the_plain_one(home: House) -> None:
+    await record(home, "standard", 2.0)
+    await put(home, "standard", GreetingSwitch(enabled=True, languages=("en",)))
+    assert list((await talk(home, TO_ANNA, LEAVES)).lengths.values()) == [2.0]
+
+
+@pytest.mark.parametrize(("until", "length"), [(None, 3.0), (START + timedelta(days=1), 3.0), (START, None)])
+async def test_an_error_greeting_ends_as_any_other(
+    home: House, until: datetime | None, length: float | None
+) -> None:
+    await record(home, "error", 3.0)
+    await put(home, "error", GreetingSwitch(enabled=True, until=until))
+    await put(home, OPTIONS, UserOptions(keys={"2": Action(go=Go.ERROR_GREETING)}))
+    call = await talk(home, TO_ANNA, Barges("2"), LEAVES)
+    assert list(call.lengths.values()) == ([length] if length else [])
+    assert ("invalid_key" in call.heard) is (length is None)
+
+
+async def test_a_silent_caller_waits_as_long_as_the_greeting_says_before_it_is_repeated(home: House) -> None:
+    await put(home, "standard", GreetingSwitch(enabled=True, reprompts=1, reprompt_seconds=8.0))
+    began = home.clock.now()
+    call = await talk(home, TO_ANNA, "", LEAVES)
+    greeting = 2.0 * len(SYSTEM)
+    assert (home.clock.now() - began).total_seconds() == greeting + 8.0 + 1.0 + 5.0 + (call.recorded - 1)
+
+
+async def test_who_takes_no_messages_says_so_and_records_nothing(home: House) -> None:
+    await put(home, OPTIONS, UserOptions(rejects=(Sort.VOICE,)))
+    call = await talk(home, TO_ANNA)
+    assert call.heard == [*NAMES, "default_greeting_no_message", "goodbye"] and not call.recorded

@@ -141,6 +141,16 @@ def test_rules_that_lead_nowhere_lead_to_the_opening_greeting() -> None:
     assert route(invite(), SETTINGS, BOTH, book).to == Reception(OPENING)
 
 
+async def test_a_rule_whose_target_is_gone_leaves_the_call_to_the_next_one(home: House) -> None:
+    for name, order, target in (("a", 1, "handler:gone"), ("b", 2, "user:1002")):
+        go, _, number = target.partition(":")
+        action = Action(go=Go(go), target=number)
+        await home.desk().policies.put(name, rule(Table.DIRECT, action, order))
+    call = home.call(Speaks(5.0, "hang-up"), invite=invite(caller="+4930555"))
+    await home.pilot().handle(call)
+    assert len(await home.messages(BEN)) == 1
+
+
 def test_the_reason_is_that_of_the_party_whose_mailbox_it_is() -> None:
     call = replace(
         invite(),

@@ -7,13 +7,16 @@ import pytest
 
 from sip import wav
 from store.ids import uuid7
-from store.model import SYSTEM, Envelope, Folder, MessageKind, Part, Setting, copy_id
+from store.model import SYSTEM, Envelope, Folder, MessageKind, Part, Setting, User, copy_id
 from store.notes import noted
 from store.spool import SpoolEntry
 from tests.fakes.call import START
 from tests.fakes.desk import ANNA, BEN, House, house
 from voicemail.policy.base import Policy
-from voicemail.policy.model import ClassOfService, Members, Quota, Undeliverable
+from voicemail.policy.book import OPTIONS
+from voicemail.policy.listening import Sort
+from voicemail.policy.model import ClassOfService, Members, Quota, Undeliverable, UserOptions
+from voicemail.postroom import MANY
 
 FROM_ANNA = Envelope(sender=ANNA.id)
 SPOKEN = wav.file_ulaw(b"\x42" * 2 * wav.RATE)
@@ -127,3 +130,43 @@ async def test_a_message_that_is_gone_before_it_is_forwarded_leaves_its_introduc
 async def test_a_broadcast_is_kept_once_for_all(home: House) -> None:
     entry = await sent(home, envelope=Envelope(MessageKind.BROADCAST, ANNA.id))
     assert [m.id for m in await home.store.messages.listing(SYSTEM, Folder.NEW)] == [entry.id]
+
+
+# ---- users who take no messages
+
+
+async def rejecting(home: House, *sorts: Sort) -> None:
+    options = UserOptions(rejects=sorts).model_dump_json()
+    await home.store.settings.put(Setting(UserOptions.KIND, OPTIONS, options, BEN.id))
+
+
+async def test_who_takes_no_messages_gets_none_and_their_author_is_told(home: House) -> None:
+    await rejecting(home, Sort.VOICE)
+    await sent(home, "1002")
+    assert await home.messages(BEN) == []
+    assert await kinds(home) == [(MessageKind.NON_DELIVERY, ("1002",), "not allowed")]
+    (report,) = await home.messages()
+    assert await home.store.messages.audio(report.id) == SPOKEN
+
+
+async def test_among_many_recipients_too_they_get_none(home: House) -> None:
+    await rejecting(home, Sort.VOICE)
+    for number in range(MANY):
+        await home.store.users.add(User(uuid7(), f"2{number:03}"))
+    await given(home, "all", Members(members=("1002", *(f"2{number:03}" for number in range(MANY)))))
+    await sent(home, "list:all")
+    assert await home.messages(BEN) == []
+    assert [told[1] for told in await kinds(home)] == [("1002",)]
+
+
+async def test_who_rejects_only_reports_gets_messages(home: House) -> None:
+    await rejecting(home, Sort.REPORTS)
+    await sent(home, "1002")
+    assert len(await home.messages(BEN)) == 1
+
+
+async def test_a_message_to_nobody_else_goes_to_the_undeliverable_list(home: House) -> None:
+    await rejecting(home, Sort.VOICE)
+    await given(home, "default", Undeliverable(members=("1001",)))
+    await sent(home, "1002", envelope=Envelope())
+    assert len(await home.messages(ANNA)) == 1

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from deploy.prompts import render
+from sip.sounds import plays
 from voicemail import prompts, words
 from voicemail.prompts import PromptBook
 
@@ -133,11 +134,20 @@ def test_a_missing_prompt_is_none_and_no_error() -> None:
 def test_a_recording_in_the_folder_of_a_site_comes_first(tmp_path: Path) -> None:
     with wave.open(str(tmp_path / "welcome.wav"), "wb") as own:
         own.setparams((1, 2, 8000, 0, "NONE", ""))
+        own.writeframes(bytes(16000))
     (tmp_path / "house_rules.wav").write_bytes((tmp_path / "welcome.wav").read_bytes())
     book = PromptBook(folder=tmp_path)
     assert book.find("welcome") == tmp_path / "welcome.wav"
     assert book.find("house_rules") == tmp_path / "house_rules.wav"
     assert book.find("goodbye") == ENGLISH / "goodbye.wav"
+
+
+def test_a_recording_of_a_site_that_cannot_be_played_leaves_the_shipped_one(tmp_path: Path) -> None:
+    (tmp_path / "welcome.wav").write_bytes(b"rubbish")
+    (tmp_path / "house_rules.wav").write_bytes(b"")
+    book = PromptBook(folder=tmp_path, plays=plays)
+    assert book.find("welcome") == ENGLISH / "welcome.wav"
+    assert book.find("house_rules") is None
 
 
 def test_a_changed_text_makes_its_recording_stale() -> None:

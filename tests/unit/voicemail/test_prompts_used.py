@@ -24,7 +24,12 @@ MADE = {
 }
 """Names that are put together: setup/greetings.py, setup/devices.py, setup/transfer.py,
 setup/messages.py, address.py."""
-NO_PROMPTS = {*UserOptions.model_fields, *Transfer.model_fields, "default_transfer"}
+NO_PROMPTS = {
+    *UserOptions.model_fields,
+    *Transfer.model_fields,
+    "default_transfer",
+    "default_system_transfer",
+}
 """Other names with an underscore in the conversations."""
 
 

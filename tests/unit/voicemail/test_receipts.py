@@ -8,6 +8,7 @@ import pytest
 
 from store.model import Envelope, Folder, Mark, Message, MessageKind, Remote, Setting, Work
 from tests.fakes.desk import ANNA, BEN, House, house
+from voicemail.policy.listening import Sort
 from voicemail.policy.locations import Location
 from voicemail.policy.model import UserOptions
 from voicemail.receipts import UNHEARD, before_mark, expires, grows_old, unplayable
@@ -113,6 +114,14 @@ async def test_a_message_that_was_heard_before_tells_nothing(home: House) -> Non
     message = replace(await from_eva(home), folder=Folder.SAVED)
     await before_mark(home.store, message, Mark.DELETE, BEN, home.clock.now())
     assert reported(home) == []
+
+
+async def test_who_wants_no_reports_gets_no_receipt(home: House) -> None:
+    message = await to_ben(home)
+    options = UserOptions(rejects=(Sort.REPORTS,)).model_dump_json()
+    await home.store.settings.put(Setting(UserOptions.KIND, "options", options, ANNA.id))
+    await before_mark(home.store, message, Mark.READ, BEN, home.clock.now())
+    assert await home.messages(ANNA) == []
 
 
 # ---- what is heard late, or never

@@ -54,7 +54,10 @@ async def why_refused(pin: str, user: User, options: UserOptions, rules: PinRule
     if any([await pins.compare(user.pin_hash, each) for each in pin_rules.neighbours(pin)]):
         return "pin_too_simple"
     earlier = await pin_rules.compared(pin, (user.pin_hash, *options.old_pins), rules)
-    return "pin_used_before" if any(earlier) else ""
+    if any(earlier):
+        return "pin_used_before"
+    like = [await pins.compare(user.pin_hash, each) for each in pin_rules.too_like(pin, rules)]
+    return "pin_too_similar" if any(like) else ""
 
 
 async def keep_pin(desk: Desk, user: User, pin: str, rules: PinRules) -> None:

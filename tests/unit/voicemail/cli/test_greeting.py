@@ -97,3 +97,19 @@ def test_a_list_has_a_name_and_greets_nobody(voicemail: CommandLine) -> None:
     assert listed(voicemail, "list:sales").keys() == {"name"}
     told = voicemail.refused("greeting", "set", "list:sales", "closed", "enabled=yes")
     assert told == "list:sales has a recorded name, and no greetings"
+
+
+def test_a_greeting_has_a_recording_for_a_language(
+    voicemail: CommandLine, store: MemoryStore, tmp_path: Path
+) -> None:
+    sound = tmp_path / "sound.wav"
+    sound.write_bytes(wav.file_ulaw(b"\xff" * 800))
+    which = ("handler:opening-greeting", "standard")
+    voicemail.good("greeting", "record", *which, str(sound), "--language", "de")
+    kept = shown(voicemail, *which)
+    assert (kept["languages"], kept["after"]) == ("de", "handler:operator+transfer")
+    assert list(store.state.greetings) == [(setting_id("handler", "opening-greeting"), "standard de")]
+    voicemail.good("greeting", "record", *which, "-", "--language", "de")
+    assert shown(voicemail, *which)["languages"] == "-"
+    for kind, language in (("standard", "xx"), ("name", "de")):
+        voicemail.refused("greeting", "record", "4001", kind, str(sound), "--language", language)

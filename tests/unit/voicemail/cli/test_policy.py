@@ -28,6 +28,7 @@ def as_json(voicemail: CommandLine, *words: str) -> Any:
             [
                 "default_alternate_extensions",
                 "default_dial_out",
+                "default_fax",
                 "default_system_transfer",
                 "default_transfer",
             ],

@@ -22,6 +22,7 @@ from voicemail.policy.model import (
     GreetingKind,
     GreetingSwitch,
     MenuStyle,
+    PinRules,
     PrivateList,
     Restriction,
     RestrictionTable,
@@ -377,3 +378,14 @@ async def test_hanging_up_anywhere_leaves_what_was_confirmed_and_nothing_broken(
         assert "transfer_is_supervised" not in call.heard or (await options(home)).transfer.supervised
 
     assert await at_every_moment(lambda at: home.call(*WHOLE, leaves_at=at), check) > 70
+
+
+async def test_a_pin_too_much_like_the_present_one_is_refused_where_the_rules_say_so(home: House) -> None:
+    await home.desk().policies.put("default", PinRules(least_changed=2))
+    assert "pin_too_similar" in (await run(home, "3", "1", PIN[:-1] + "9", "", "*", "*")).heard
+    assert "pin_kept" in (await run(home, "3", "1", GOOD, GOOD, "*", "*")).heard
+
+
+async def test_without_a_history_the_present_pin_is_still_not_a_new_one(home: House) -> None:
+    await home.desk().policies.put("default", PinRules(history=0))
+    assert "pin_too_similar" in (await run(home, "3", "1", PIN, "", "*", "*")).heard

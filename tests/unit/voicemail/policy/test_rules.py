@@ -165,6 +165,10 @@ def test_next_rule_goes_on_behind_a_rule() -> None:
         ({"calling": ["+33*"]}, False),
         ({"dialled": ["40??"], "trunk": ["pbx"]}, True),
         ({"dialled": ["40??"], "trunk": ["other"]}, False),
+        ({"trunk": ["p*"]}, True),
+        ({"trunk": ["*x"]}, True),
+        ({"trunk": ["q*", "pb?"]}, True),
+        ({"trunk": ["q*"]}, False),
         ({"dialled": ["4000-4099"]}, True),
         ({"dialled": ["4002-4099"]}, False),
         ({"dialled": ["<4002"]}, True),
@@ -243,3 +247,10 @@ def test_a_pin_lasts_as_long_as_the_rules_say() -> None:
     assert [pin_rules.expired(MONDAY, MONDAY + age * day, RULES) for age in (179.9, 180)] == [False, True]
     assert not pin_rules.expired(None, MONDAY, RULES)
     assert not pin_rules.expired(MONDAY, MONDAY + 9999 * day, PinRules(most_days=0))
+
+
+@pytest.mark.parametrize(("least", "pins"), [(0, 0), (1, 1), (2, 55)])
+def test_a_new_pin_differs_from_the_present_one_in_as_many_digits_as_it_must(least: int, pins: int) -> None:
+    refused = pin_rules.too_like("839204", PinRules(least_changed=least))
+    assert len(refused) == len(set(refused)) == pins
+    assert all(sum(a != b for a, b in zip("839204", each, strict=True)) < least for each in refused)

@@ -13,14 +13,14 @@ import pytest
 
 from sip import wav
 from store.ids import uuid7
-from store.model import Folder, Mark, NewMessage, OutboxItem, Setting, User, Work
+from store.model import Envelope, Folder, Mark, NewMessage, OutboxItem, Setting, User, Work
 from tests.fakes.primary import eventually, quiet
 from tests.fakes.primary_process import Primary
 from voicemail.call_orders import Ended, Order, Report
 from voicemail.config import Mail
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.devices import Attachment, Device, DeviceKind, Events, MailFormat
-from voicemail.policy.model import AfterMail, Schedule, UserOptions
+from voicemail.policy.model import AfterMail, Aging, Schedule, UserOptions
 from voicemail.policy.note import Event, Note
 from voicemail.primary.agenda import Agenda, Outcome, Verdict
 from voicemail.primary.announcer import Announcer
@@ -365,6 +365,98 @@ async def test_a_mail_that_was_not_accepted_changes_no_message(office: Office) -
         message = await office.left_message()
         await office.later(5)
     assert await office.folder(message) is Folder.NEW
+
+
+# ---- what its owner wants to have by mail, and what is relayed
+
+
+async def wish(office: Office, message: UUID) -> None:
+    note = Note(Event.WISH, uuid4(), "mail", facts={"message": str(message)})
+    await office.store.outbox.add([note.work(ANNA.id)])
+
+
+@pytest.mark.parametrize("enabled", [False, True])
+async def test_a_wish_is_one_mail_more_with_the_recording_and_changes_no_message(
+    office: Office, enabled: bool
+) -> None:
+    await office.options(after_mail=AfterMail.DELETED)
+    await office.device("mail", enabled=enabled, attachment=Attachment.NONE)
+    async with office.on_duty():
+        message = await office.left_message()
+        await office.settled()
+        told = len(office.post.mails)
+        await wish(office, message)
+        await office.settled()
+    assert len(office.post.mails) == told + 1
+    assert list(office.post.mails[-1].iter_attachments())
+    assert await office.folder(message) is Folder.NEW
+
+
+async def test_a_deleted_message_is_mailed_on_a_wish_and_one_that_is_gone_is_not(office: Office) -> None:
+    async with office.on_duty():
+        deleted, gone = await office.left_message(), await office.left_message()
+        await office.settled()
+        office.post.mails.clear()
+        await office.store.messages.mark(deleted, Mark.DELETE)
+        await office.store.messages.mark(gone, Mark.PURGE)
+        for each in (deleted, gone):
+            await wish(office, each)
+        await office.settled()
+    assert len(office.post.mails) == 1
+
+
+async def test_a_wish_that_names_no_message_is_left_alone(office: Office) -> None:
+    async with office.on_duty():
+        await office.store.outbox.add([Note(Event.WISH, uuid4(), "mail", facts={}).work(ANNA.id)])
+        await quiet(200)
+    assert office.post.mails == []
+
+
+@pytest.mark.parametrize(("keep", "folder"), [(True, Folder.NEW), (False, Folder.DELETED)])
+async def test_a_relay_gets_the_recording_and_the_mailbox_keeps_it_or_not(
+    office: Office, keep: bool, folder: Folder
+) -> None:
+    await office.device("mail", enabled=False)
+    await office.device("away", DeviceKind.RELAY, address="anna@far.example.com", keep=keep)
+    async with office.on_duty():
+        message = await office.left_message()
+        await office.settled()
+        await eventually(lambda: office.left == 0)
+    (mail,) = office.post.mails
+    assert mail["To"].addresses[0].addr_spec == "anna@far.example.com" and list(mail.iter_attachments())
+    assert await office.folder(message) is folder
+
+
+async def test_a_relay_that_the_mail_host_refuses_loses_nothing(office: Office) -> None:
+    await office.device("away", DeviceKind.RELAY, address="anna@far.example.com", keep=False)
+    office.post.failure = aiosmtplib.SMTPResponseException(450, "later")
+    async with office.on_duty():
+        message = await office.left_message()
+        await office.later(5)
+    assert await office.folder(message) is Folder.NEW
+
+
+@pytest.mark.parametrize("marks", [{"secure": True}, {"private": True}])
+async def test_secure_and_private_messages_are_not_relayed(office: Office, marks: dict[str, bool]) -> None:
+    await office.device("mail", enabled=False)
+    await office.device("away", DeviceKind.RELAY, address="anna@far.example.com", keep=False)
+    async with office.on_duty():
+        message = await office.left_message(envelope=Envelope(**marks))  # type: ignore[arg-type]
+        await office.settled()
+    assert office.post.mails == [] and await office.folder(message) is Folder.NEW
+
+
+async def test_the_recording_of_a_message_that_has_become_secure_is_not_mailed(office: Office) -> None:
+    await office.store.settings.put(
+        Setting(Aging.KIND, "default", Aging(secure_when_heard=True).model_dump_json())
+    )
+    async with office.on_duty():
+        message = await office.left_message()
+        await office.settled()
+        await office.store.messages.mark(message, Mark.READ)
+        await wish(office, message)
+        await office.settled()
+    assert [bool(list(mail.iter_attachments())) for mail in office.post.mails] == [True, False]
 
 
 # ---- missed calls, trials, summaries

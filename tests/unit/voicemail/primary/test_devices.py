@@ -153,6 +153,7 @@ def test_each_kind_of_device_has_its_events() -> None:
     }
     assert {pair for pair, yes in told.items() if yes} == {
         (MAIL, Event.MESSAGE), (PHONE, Event.MESSAGE), (HOOK, Event.MESSAGE),
+        (DeviceKind.RELAY, Event.MESSAGE),
         (DeviceKind.MISSED, Event.MISSED), (DeviceKind.SUMMARY, Event.SUMMARY),
     }  # fmt: skip
 
