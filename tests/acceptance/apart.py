@@ -15,6 +15,7 @@ import numpy as np
 from sip import wav
 from sip.settings import EngineSettings
 from sip.softphone import Softphone
+from store.features import SCHEMA
 from store.ids import uuid7
 from store.model import OUTGOING, Envelope, Message, NewMessage, Setting, User
 from store.postgres import PostgresStore
@@ -74,6 +75,11 @@ class System:
         settings = EngineSettings(sip_address="127.0.0.1", rtp_address="127.0.0.1", rtp_port=rtp - 400)
         self.phone = await stack.enter_async_context(Softphone(settings))
         self.store: PostgresStore = await stack.enter_async_context(self.node.store())
+        await scene.seen(f"{self.domain} knows that no node is older", self.agreed, 10)
+
+    async def agreed(self) -> bool:
+        """So settings may be written; `agree` never goes back."""
+        return await self.store.agree(1) == SCHEMA
 
     async def serves(self) -> bool:
         status = await self.node.status()

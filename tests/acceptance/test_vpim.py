@@ -88,6 +88,7 @@ async def test_two_systems_exchange_messages_by_phone_keys_alone(apart: Apart) -
     await keys(heard, "", "new_message")
     await keys(heard, "1", "received")
     await heard.hear("what was recorded elsewhere", prompt(SPEECH))
+    await heard.hear("after_message_brief")  # before its end, 4 would make it slower
     await heard.call.press("4")
     await heard.hear("tone")
     await speaks(heard)

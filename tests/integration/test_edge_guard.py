@@ -1,7 +1,6 @@
 """What the edge keeps out: strangers, relaying, junk. Real Kamailio on loopback."""
 
 import asyncio
-import signal
 from collections.abc import AsyncIterator
 
 import pytest
@@ -168,8 +167,7 @@ def edge_processes(edge: RunningEdge) -> set[str]:
 async def test_the_control_socket_tells_when_nobody_answers(scene: Scene) -> None:
     edge = await scene.edge(await scene.workers(1))
     quick = EdgeControl(edge.folder, timeout=0.2)
-    edge.processes["edge"].send_signal(signal.SIGTERM)
-    edge.processes["edge"].wait(20)
+    edge.stop("edge")
     with pytest.raises(EdgeFailed) as failure:
         await quick.set_serving(True)
     assert failure.value.retry
