@@ -1,11 +1,12 @@
 """PINs: how they are kept, compared, made up and refused.
 
-A PIN has some 20 bits, so no hash protects it from somebody who holds the database; the lockout is what
-guards it on the telephone. Argon2id is therefore set for peaks of sign-ins: 8 MiB and one pass cost 3.4 ms of
-one core, three passes 12 ms, the library's default 187 ms and 64 MiB. With three passes fifty who sign in at
-the same moment would wait for the hashes alone as long as they may wait for the voice (tests/bench/keys.py).
-A worker compares one PIN at a time; to let fewer workers do so at once saves nothing: 4.4 ms each with two at
-once on two cores, 4.5 with fourteen. Older hashes say themselves how they were made, and go on to hold.
+A PIN has some 20 bits, so no hash protects it from somebody who holds the database: one core tries a million
+in an hour at 8 MiB, in a quarter of one at 2 MiB. The lockout is what guards it on the telephone. Argon2id is
+therefore set for peaks of sign-ins: 2 MiB and one pass cost 0.8 ms of one core, 8 MiB 3.2 ms, three passes of
+that 12 ms, the library's default 187 ms and 64 MiB. With 8 MiB fifty who sign in at the same moment waited for
+the voice for up to 440 ms, with 2 MiB for 300 (tests/bench/keys.py). A worker compares one PIN at a time; to
+let fewer workers do so at once saves nothing. Older hashes say themselves how they were made, and go on to
+hold.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-_HASHER = PasswordHasher(time_cost=1, memory_cost=8 * 1024, parallelism=1)
+_HASHER = PasswordHasher(time_cost=1, memory_cost=2 * 1024, parallelism=1)
 
 
 @cache
@@ -37,7 +38,7 @@ def _nobodys() -> str:
 
 
 def is_right(pin_hash: str, pin: str) -> bool:
-    """Compare. Takes some 4 ms; False also without a hash or with a damaged one."""
+    """Compare. Takes some 1 ms; False also without a hash or with a damaged one."""
     try:
         return _HASHER.verify(pin_hash or _nobodys(), pin) and bool(pin_hash)
     except (VerificationError, InvalidHashError):
