@@ -10,12 +10,13 @@ from uuid import UUID
 
 from store.api import Store
 from store.model import copy_id
-from voicemail.policy.book import class_of, classes_of
+from voicemail.policy.book import class_of, classes_of, options_of_all
+from voicemail.policy.listening import Sort
 from voicemail.policy.model import ClassOfService
 from voicemail.policy.quota import QuotaState, state_of
 from voicemail.vpim.model import Person, Unreadable, VoiceMail
 
-FULL, TOO_LONG = "5.2.2", "5.2.3"
+TAKES_NONE, FULL, TOO_LONG = "5.2.1", "5.2.2", "5.2.3"
 """Enhanced status codes (RFC 3463)."""
 OWN_FULL = "your own mailbox is full: delete messages before you send any"
 Speaker = tuple[Person, datetime | None] | None
@@ -52,9 +53,10 @@ async def refusing(
     """Mailboxes that do not take it, with the code of the report; none that has it from an earlier try.
     Raises store errors."""
     stretch = max(_lengths(mail).values(), default=0.0) if outside else 0.0
-    refused = {}
+    refused, options = {}, await options_of_all(store, mailboxes)
     for box, cos in (await classes_of(store, mailboxes)).items():
-        status = await _refusal(store, box, cos, stretch)
+        takes_none = Sort.VOICE in options[box].rejects
+        status = TAKES_NONE if takes_none else await _refusal(store, box, cos, stretch)
         if status and not await store.messages.get(copy_id(message_id, box)):
             refused[box] = status
     return refused

@@ -35,7 +35,7 @@ from voicemail.intake.decide import (
     undecodable,
 )
 from voicemail.intake.letter import Letter, Recipient
-from voicemail.intake.limits import FULL, TOO_LONG
+from voicemail.intake.limits import FULL, TAKES_NONE, TOO_LONG
 from voicemail.intake.message import joined, message_of
 from voicemail.intake.wire import Outcome
 from voicemail.policy.book import class_of
@@ -52,6 +52,7 @@ GONE, NOT_ALLOWED, TAKEN = "5.1.1", "5.7.1", "2.1.5"
 WHY = {
     GONE: "There is no such mailbox any more.",
     NOT_ALLOWED: "You may not send to lists.",
+    TAKES_NONE: "The mailbox, or that of a member of the list, takes no messages.",
     FULL: "The mailbox, or that of a member of the list, is full.",
     TOO_LONG: "The recording is longer than the mailbox, or that of a member of the list, takes.",
     TAKEN: "It is in the mailbox.",

@@ -32,6 +32,7 @@ from voicemail.intake.letter import Letter, Recipient, Trust
 from voicemail.intake.quarantine import unwrapped, wrapped
 from voicemail.intake.settle import Settings, Settling
 from voicemail.intake.wire import Outcome
+from voicemail.policy.listening import Sort
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import ClassOfService, Members, Quota, Undeliverable, UserOptions
 from voicemail.vpim import read as vpim
@@ -287,6 +288,17 @@ async def test_a_recording_from_outside_that_is_too_long_for_a_mailbox_is_kept_f
     assert held.envelope.why.startswith("5.2.3") and f"1001@{DOMAIN}" in held.envelope.why
     [said] = reports(store)
     assert (said["status"], said["recipients"]) == ("5.2.3", [f"1001@{DOMAIN}"])
+
+
+async def test_who_takes_no_messages_gets_none_by_mail_either_and_the_sender_is_told(
+    store: MemoryStore, take: Take
+) -> None:
+    none = UserOptions(rejects=(Sort.VOICE,)).model_dump_json()
+    await store.settings.put(Setting(UserOptions.KIND, "options", none, ANNA.id))
+    await take(MAIL, to("1001", "1002"))
+    assert await only(store, BEN.id) and not await store.messages.listing(ANNA.id)
+    [said] = reports(store)
+    assert (said["status"], said["recipients"]) == ("5.2.1", [f"1001@{DOMAIN}"])
 
 
 async def test_what_was_forwarded_counts_for_itself(store: MemoryStore, take: Take) -> None:
