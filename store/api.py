@@ -13,12 +13,10 @@ from store.blob import Blob
 from store.dispatch import Dispatch
 from store.model import (
     Answer,
-    Attempt,
     Counts,
     Deposit,
     Folder,
     Greeting,
-    Look,
     Mark,
     Message,
     NewMessage,
@@ -26,13 +24,13 @@ from store.model import (
     Notice,
     OutboxItem,
     Outcome,
-    PinPolicy,
     Setting,
     Told,
     User,
     Waiting,
     Work,
 )
+from store.signing_in import Attempt, Look, PinPolicy
 
 
 class Users(Protocol):

@@ -7,7 +7,8 @@ from uuid import UUID
 from store.connections import Row
 from store.dispatch import HELD
 from store.lockout import SignInEvent
-from store.model import REPORTS, SYSTEM, Counts, Glance, Setting, setting_id
+from store.model import REPORTS, SYSTEM, Counts, Setting, setting_id
+from store.signing_in import Glance
 from store.users import greeting_id, user_of
 
 NAME = "name"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from store.model import PinPolicy
+from store.signing_in import PinPolicy
 
 
 @dataclass(frozen=True, slots=True)

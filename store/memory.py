@@ -20,15 +20,11 @@ from store.model import (
     ALTERNATE_EXTENSION,
     REPORTS,
     SYSTEM,
-    Attempt,
     Folder,
-    Glance,
     Greeting,
-    Look,
     NewWork,
     Notice,
     OutboxItem,
-    PinPolicy,
     Told,
     User,
     Waiting,
@@ -36,6 +32,7 @@ from store.model import (
     clean,
     setting_id,
 )
+from store.signing_in import Attempt, Glance, Look, PinPolicy
 
 HOUR = timedelta(hours=1)
 

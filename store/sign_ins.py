@@ -11,7 +11,7 @@ from store import lockout
 from store.connections import Connections, Row, bounded
 from store.glance import GLANCE, events, glance, values
 from store.ids import HybridClock, uuid7
-from store.model import Attempt, Look, PinPolicy
+from store.signing_in import Attempt, Look, PinPolicy
 
 log = structlog.get_logger()
 

@@ -19,7 +19,8 @@ from sip.errors import SipError
 from sip.invite import Invite, Reason, Redirection, Source
 from store.api import Store
 from store.errors import Unavailable
-from store.model import PinPolicy, User
+from store.model import User
+from store.signing_in import PinPolicy
 from voicemail.conversation.desk import Desk, Sounds
 from voicemail.conversation.host import Caller, Inquiry, Mailbox, Place, Reception, SignIn, place_with
 from voicemail.conversation.switchboard import Switchboard

@@ -23,8 +23,8 @@ from sip.settings import EngineSettings, PoolSettings
 from sip.sounds import plays
 from store.api import Store
 from store.errors import StoreError
-from store.model import PinPolicy
 from store.postgres import PostgresStore
+from store.signing_in import PinPolicy
 from store.spool import Spool, orphans
 from voicemail.call_orders import path_of
 from voicemail.calling import Caller, taking_orders

@@ -21,11 +21,11 @@ from store.model import (
     NewMessage,
     Notice,
     OutboxItem,
-    PinPolicy,
     Told,
     User,
     Work,
 )
+from store.signing_in import PinPolicy
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = PinPolicy(failures=3, window_minutes=30, lock_minutes=30)

@@ -5,16 +5,8 @@ from datetime import timedelta
 
 from store.api import Store
 from store.ids import uuid7
-from store.model import (
-    SYSTEM,
-    Counts,
-    Envelope,
-    Glance,
-    Look,
-    Mark,
-    MessageKind,
-    Setting,
-)
+from store.model import SYSTEM, Counts, Envelope, Mark, MessageKind, Setting
+from store.signing_in import Glance, Look
 from tests.fakes.store_contract import FAR, NOON, POLICY, message, user
 
 

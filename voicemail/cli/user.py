@@ -9,7 +9,8 @@ import typer
 from store.api import Store
 from store.errors import NotYet
 from store.ids import uuid7
-from store.model import PinPolicy, Setting, User
+from store.model import Setting, User
+from store.signing_in import PinPolicy
 from voicemail import pins
 from voicemail.cli import bulk, people
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store

@@ -12,7 +12,7 @@ from typing import TypeVar
 from sip.call import Call, RecordLimits
 from store.api import Store
 from store.errors import Unavailable
-from store.model import PinPolicy
+from store.signing_in import PinPolicy
 from voicemail import words
 from voicemail.delivery import Delivery
 from voicemail.policy.book import Policies

@@ -12,7 +12,8 @@ from uuid import UUID, uuid5
 
 from sip.call import Call, Sound
 from store.errors import StoreError
-from store.model import Glance, Look, User
+from store.model import User
+from store.signing_in import Glance, Look
 from voicemail import pins
 from voicemail.conversation.aside import Aside
 from voicemail.conversation.desk import Desk, reach

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from enum import Enum, auto
 
 from sip.call import Call
-from store.model import REPORTS, Counts, Folder, Glance, Message, User
+from store.model import REPORTS, Counts, Folder, Message, User
+from store.signing_in import Glance
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.find_message import find_message
 from voicemail.conversation.hear_messages import hear_messages

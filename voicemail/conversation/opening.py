@@ -5,7 +5,8 @@ from dataclasses import replace
 from uuid import UUID
 
 from sip.call import Sound
-from store.model import Glance, User
+from store.model import User
+from store.signing_in import Glance
 from voicemail import words
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.main_menu import MAIN, counted

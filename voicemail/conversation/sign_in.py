@@ -13,7 +13,8 @@ import structlog
 
 from sip.call import Call, Sound
 from store.errors import StoreError
-from store.model import Attempt, Glance, User
+from store.model import User
+from store.signing_in import Attempt, Glance
 from voicemail import pins
 from voicemail.conversation.aside import Aside
 from voicemail.conversation.desk import Desk, reach

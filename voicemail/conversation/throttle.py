@@ -17,7 +17,8 @@ from uuid import UUID, uuid5
 import structlog
 
 from sip.invite import Invite
-from store.model import PinPolicy, User
+from store.model import User
+from store.signing_in import PinPolicy
 from voicemail.conversation.desk import Desk, reach
 
 log = structlog.get_logger()

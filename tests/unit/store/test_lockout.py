@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from store.ids import uuid7
 from store.lockout import SignInEvent, allowed, horizon, locked_until
-from store.model import PinPolicy
+from store.signing_in import PinPolicy
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 POLICY = PinPolicy(failures=3, window_minutes=30, lock_minutes=20)

@@ -13,7 +13,8 @@ from sip import wav
 from sip.call import HungUp, Sound
 from store.errors import Unavailable
 from store.memory import MemorySignIns
-from store.model import Attempt, Envelope, MessageKind
+from store.model import Envelope, MessageKind
+from store.signing_in import Attempt
 from tests.fakes.call import FILE, ScriptedCall
 from tests.fakes.desk import ANNA, CHEAP, PIN, House, house
 from voicemail.conversation.user_side import user_side

@@ -9,7 +9,8 @@ import pytest
 
 from sip.invite import Invite
 from store.errors import Unavailable
-from store.model import PinPolicy, User
+from store.model import User
+from store.signing_in import PinPolicy
 from tests.fakes.call import ScriptedCall
 from tests.fakes.desk import ANNA, BEN, PILOT, PIN, House, house
 from voicemail.conversation.aside import Aside
