@@ -19,6 +19,8 @@ from voicemail.tour.tour import SPEECH, Listening, Person, prompt
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 GERMAN = PromptBook("de")
+QUESTIONS = ("enter_id", "calls_go_to")
+"""Of the interview: prompts that its callers hear nowhere else."""
 
 
 @asynccontextmanager
@@ -118,9 +120,44 @@ async def changes_greeting_and_language(two: Scene) -> None:
         await heard.hear("one new message, in German", GERMAN.find("new_message"))
 
 
+async def asks_for_whoever_accepts(two: Scene) -> None:
+    """An interview at one node, for two users: one accepts it at the other, and the other has it no more."""
+    ann, ben = await expert(two, "3105"), await expert(two, "3106")
+    first = two.first.command
+    await first("list", "set", "desk", f"members={ann.extension},{ben.extension}")
+    asked = ["extension=3190", "questions=20,20", "messages_to=list:desk", "dispatch=yes"]
+    await first("interview", "set", "claims", *asked)
+    for number, question in enumerate(QUESTIONS, 1):
+        await first("interview", "record", "claims", f"{number}", f"{prompt(question)}")
+    caller = await two.tour.forwarded(two.first, "3190")
+    for question in QUESTIONS:
+        await caller.hear(question, within=20)
+        await caller.hear("tone")
+        await caller.call.say(prompt(SPEECH))
+        await caller.call.press("#")
+    await caller.call.ended()
+
+    async def had(person: Person) -> list[int]:
+        return [len(listing) for listing in await two.messages(person)]
+
+    async def both_have() -> bool:
+        return [await had(ann), await had(ben)] == [[1, 1], [1, 1]]
+
+    async def only_ann() -> bool:
+        return [await had(ann), await had(ben)] == [[1, 1], [0, 0]]
+
+    await scene.seen("the answers, with both", both_have, 5)
+    async with signed_in(two, two.second, ann) as heard:
+        await keys(heard, "", "new_message")
+        await keys(heard, "1", "dispatch_message")
+        await heard.hear("the first answer", prompt(SPEECH))
+        await keys(heard, "2", "dispatch_accepted")
+    await scene.seen("the answers, with her alone", only_ann, 5)
+
+
 async def test_what_users_hear_is_what_they_should(two: Scene) -> None:
     """One sends a message that is heard at the other node, one deletes and restores, one sets up a greeting
-    and German, which a caller hears. At once: they mostly listen."""
+    and German, which a caller hears, one accepts what a caller has answered. At once: they mostly listen."""
     async with asyncio.TaskGroup() as people:
-        for story in (sends, deletes_and_restores, changes_greeting_and_language):
+        for story in (sends, deletes_and_restores, changes_greeting_and_language, asks_for_whoever_accepts):
             people.create_task(story(two))
