@@ -126,7 +126,8 @@ class EngineCall(pj.Call):  # type: ignore[misc]
 
     def listen(self, index: int) -> None:
         """For keys in the audio, where no telephone events (RFC 4733) were agreed on."""
-        needed = self.getStreamInfo(index).audTxEventPt < 0
+        wanted = self.engine.settings.hears_tones
+        needed = wanted and self.getStreamInfo(index).audTxEventPt < 0
         if needed and not self.ear:
             self.ear = self.engine.ear().of(self.tell)
         if self.ear and needed:

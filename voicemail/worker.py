@@ -65,6 +65,7 @@ def pool_settings(config: Config) -> PoolSettings:
         identity=f"sip:{sip.pilot}@{sip.domain or config.node.address}",
         edge=f"sip:{config.node.address}:{sip.port};lr",
         temporary=sounds_root(config),
+        hears_tones=sip.hears_tones,
     )
     return PoolSettings(
         workers=sip.workers,

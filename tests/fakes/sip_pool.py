@@ -177,7 +177,11 @@ def serve() -> None:
 
     folder, sip_port, rtp_port, workers = Path(sys.argv[1]), *map(int, sys.argv[2:5])
     engine = EngineSettings(
-        sip_port=sip_port, rtp_port=rtp_port, temporary=folder / "joined", edge=sys.argv[5]
+        sip_port=sip_port,
+        rtp_port=rtp_port,
+        temporary=folder / "joined",
+        edge=sys.argv[5],
+        hears_tones=True,
     )
 
     def prompts(name: str, language: str) -> Path | None:
