@@ -1,8 +1,9 @@
 """Ten thousand callers who press anything at any time: no exception, no dead end, nothing confirmed is lost.
 
 Each wave of calls is a house of its own, with two users, a list, a handler with keys, a broadcast, and a
-store that is away at times. Callers press keys that are offered more often than others, know the PIN half
-of the time, speak, stay silent and hang up; their dice are seeded, so that a failure can be repeated:
+store that is away at times. Both users have a key map made at random. Callers press keys that are offered more
+often than others, know the PIN half of the time, speak, stay silent and hang up; their dice are seeded, so
+that a failure can be repeated:
 `python -m pytest tests/simulation/test_any_keys.py -k "[17]"`.
 """
 
@@ -19,6 +20,7 @@ from sip.invite import Invite, Reason, Redirection
 from store.model import Envelope, Setting, User
 from tests.fakes.call import ScriptedCall, Speaks
 from tests.fakes.desk import ANNA, BEN, CHEAP, PILOT, PIN, READY, House, house
+from tests.fakes.key_maps import any_map
 from voicemail import pins
 from voicemail.conversation.services import SERVICES
 from voicemail.policy.book import OPTIONS
@@ -33,7 +35,7 @@ PATIENCE = 90
 RINGS = Transfer(
     enabled=True, supervised=True, on_busy=OnBusy.HOLD, announce=True, ask_name=True, confirm=True
 )
-THERE = READY.model_copy(update={"transfer": RINGS, "type_menu": True})
+THERE = READY.model_copy(update={"transfer": RINGS, "type_menu": True, "key_map": "own"})
 WAVES, CALLS = 100, 100
 
 
@@ -144,6 +146,7 @@ async def afresh(home: House, dice: random.Random) -> None:
 @pytest.mark.parametrize("wave", range(WAVES))
 async def test_whatever_is_pressed_nothing_breaks(home: House, wave: int) -> None:
     dice = random.Random(wave)
+    await home.desk().policies.put("own", any_map(dice))
     with structlog.testing.capture_logs() as lines:
         for number in range(CALLS):
             await afresh(home, dice)

@@ -27,10 +27,10 @@ from store.ids import uuid7
 from store.model import Envelope, Mark, MessageKind, NewMessage, Setting, setting_id
 from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step
 from tests.fakes.desk import ANNA, BEN, CHEAP, PILOT, PIN, House, house
-from voicemail import conversation, pins
+from voicemail import conversation, pins, words
 from voicemail.conversation.dispatch import DURING_DISPATCH
-from voicemail.conversation.hear_messages import DAMAGED, DURING
-from voicemail.conversation.menu import HELP, Menu
+from voicemail.conversation.hear_messages import DURING
+from voicemail.conversation.menu import HELP, Mapped, Menu
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.model import (
     Action,
@@ -51,7 +51,7 @@ OWN, STRANGER = Invite("c", PILOT, "1001"), Invite("c", PILOT, "+4930555")
 FORWARDED = Invite("c", PILOT, "+4930555", redirections=(Redirection("1001", Reason.NO_REPLY),))
 BERG, SON = replace(ANNA, name="Anna Berg", mail="anna@example.com"), replace(BEN, name="Ben Berg")
 GOOD = "274916"
-NOT_ASKED = {id(DURING), id(DURING_DISPATCH), id(DAMAGED)}
+NOT_ASKED = {id(DURING), id(DURING_DISPATCH)}
 """They listen while something plays: test_marks.py, test_user_side.py, test_hear_messages.py,
 test_dispatch.py."""
 MADE_ON_THE_WAY = {"review_cancel", "language_de", "device_mail", "directory_press", "directory_search_again"}
@@ -92,7 +92,7 @@ class Told(ScriptedCall):
         return len(self.asked) == self.turn
 
     async def ask(self, *sounds: Sound, keys: str, wait: float = 5.0) -> str:
-        menu = bool(sounds) and keys[-1] == HELP and sounds[-1] not in ("paused", *DAMAGED.help)
+        menu = bool(sounds) and keys[-1] == HELP and sounds[-1] not in ("paused", "message_damaged")
         asked = menu and self._question("menu", sounds)
         self.all_act |= asked and self.instead == "wrong" and set(keys) >= set("0123456789*#")
         if not asked or self.all_act:
@@ -313,8 +313,9 @@ def found_menus() -> dict[str, Menu[Any]]:
     found = {}
     for module in pkgutil.walk_packages(conversation.__path__, conversation.__name__ + "."):
         for name, value in vars(import_module(module.name)).items():
-            if isinstance(value, Menu) and id(value) not in NOT_ASKED:
-                found[f"{module.name}.{name}"] = value
+            if isinstance(value, Menu | Mapped) and id(value) not in NOT_ASKED:
+                menu = value.menu(value.keys, words.en) if isinstance(value, Mapped) else value
+                found[f"{module.name}.{name}"] = menu
     return found
 
 

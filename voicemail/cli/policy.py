@@ -22,6 +22,7 @@ from voicemail.policy.book import parsed
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.elsewhere import is_address
 from voicemail.policy.house import House, look, with_contacts
+from voicemail.policy.key_map import KeyMap
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
     Aging,
@@ -53,6 +54,7 @@ HELP: Mapping[type[Policy], str] = {
     Holidays: "Lists of days off, for schedules.",
     RestrictionTable: "Restriction tables: which numbers may be dialled.",
     RoutingRule: "Routing rules: where calls go.",
+    KeyMap: "Key maps: which keys do what in the menus of users.",
     PinRules: "What PINs have to be like, and how long they last.",
     Aging: "After how many days messages go on to the next folder.",
     Undeliverable: "Who gets messages that nobody else can.",
@@ -75,6 +77,7 @@ COLUMNS: Mapping[type[Policy], Sequence[str]] = {
         "schedule",
         "action",
     ),
+    KeyMap: ("main.new", "during.save", "during.delete", "after.save", "after.delete", "after.skip"),
     Location: ("domain", "dial_id", "prefixes", "host", "tls", "codec", "secure"),
 }
 """Shown by `list`; all where nothing is said."""

@@ -10,9 +10,10 @@ from voicemail.conversation.addressee import Addressee as Addressee
 from voicemail.conversation.addressee import class_of as class_of
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.elsewhere import contacts_named, elsewhere_by_number, spoken_elsewhere
-from voicemail.conversation.menu import HELP, ROUNDS, Menu, choose
+from voicemail.conversation.menu import HELP, ROUNDS, Mapped, Menu, choose
 from voicemail.names import matches, spelled
 from voicemail.policy.book import parsed
+from voicemail.policy.key_map import AddressKeys
 from voicemail.policy.model import Members, MenuStyle, PrivateList, UserOptions
 from voicemail.recipients import LIST
 
@@ -34,10 +35,17 @@ class Do(Enum):
     CANCEL = auto()
 
 
-MORE = Menu(
+MORE = Mapped(
+    AddressKeys(),
     help=("address_menu",),
     brief=("address_brief",),
-    keys={"1": Do.ADD, "2": Do.HEAR, "3": Do.REMOVE, "#": Do.GO_ON, "*": Do.CANCEL},
+    rows=(
+        (Do.ADD, "add", "to_add_press"),
+        (Do.HEAR, "hear", "to_hear_recipients_press"),
+        (Do.REMOVE, "remove", "to_remove_press"),
+        (Do.GO_ON, "go_on", "to_go_on_press"),
+        (Do.CANCEL, "cancel", "to_cancel_press"),
+    ),
 )
 REMOVE = Menu(help=("address_remove_menu",), keys={"1": Do.REMOVE, "#": Do.GO_ON, "*": Do.CANCEL}, wait=3.0)
 
@@ -54,7 +62,8 @@ async def change(
     desk: Desk, call: Call, user: User, to: tuple[Addressee, ...], *said: Sound
 ) -> tuple[Addressee, ...]:
     """Add and remove until the user goes on, which needs somebody; () when he cancels or is silent."""
-    while (do := await choose(call, MORE, *said, style=desk.style)) not in (Do.CANCEL, None):
+    menu = MORE.menu(desk.keys.address, desk.words)
+    while (do := await choose(call, menu, *said, style=desk.style)) not in (Do.CANCEL, None):
         match do:
             case Do.GO_ON if to:
                 return to

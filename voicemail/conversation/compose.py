@@ -22,7 +22,8 @@ from voicemail.conversation.address import Addressee, address, aloud, change, cl
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.letter import Letter
 from voicemail.conversation.lookup import local
-from voicemail.conversation.menu import Menu, choose
+from voicemail.conversation.menu import Mapped, choose
+from voicemail.policy.key_map import OptionsKeys, SendKeys
 from voicemail.policy.model import Quota, Unsent
 from voicemail.policy.quota import QuotaState, state
 
@@ -50,26 +51,33 @@ class Do(Enum):
     BACK = auto()
 
 
-SEND = Menu(
+SEND = Mapped(
+    SendKeys(),
     help=("send_menu",),
     brief=("send_brief",),
-    keys={"#": Do.SEND, "1": Do.OPTIONS, "91": Do.ADDRESSEES, "*": Do.CANCEL},
+    rows=(
+        (Do.SEND, "send", "to_send_it_press"),
+        (Do.OPTIONS, "options", "for_options_press"),
+        (Do.ADDRESSEES, "addressees", "to_change_recipients_press"),
+        (Do.CANCEL, "cancel", "to_cancel_press"),
+    ),
 )
-OPTIONS = Menu(
+OPTIONS = Mapped(
+    OptionsKeys(),
     help=("options_menu",),
     brief=("options_brief",),
-    keys={
-        "1": Do.URGENT,
-        "2": Do.RECEIPT,
-        "3": Do.PRIVATE,
-        "4": Do.LATER,
-        "5": Do.HEAR,
-        "6": Do.AGAIN,
-        "7": Do.ADD,
-        "8": Do.SECURE,
-        "#": Do.SEND,
-        "*": Do.BACK,
-    },
+    rows=(
+        (Do.URGENT, "urgent", "to_mark_urgent_press"),
+        (Do.RECEIPT, "receipt", "for_a_receipt_press"),
+        (Do.PRIVATE, "private", "to_mark_private_press"),
+        (Do.LATER, "future", "to_deliver_later_press"),
+        (Do.HEAR, "review", "to_hear_it_press"),
+        (Do.AGAIN, "re_record", "to_record_again_press"),
+        (Do.ADD, "append", "to_append_press"),
+        (Do.SECURE, "secure", "to_mark_secure_press"),
+        (Do.SEND, "send", "to_send_it_press"),
+        (Do.BACK, "back", "to_go_back_press"),
+    ),
 )
 
 
@@ -169,7 +177,8 @@ async def _finish(desk: Desk, call: Call, user: User, sheet: Sheet, letter: Lett
     if not to:
         return await letter.cancel()
     await _readdress(desk, user, letter, to)
-    while (do := await choose(call, SEND, *said, style=desk.style)) is not None:
+    menu = SEND.menu(desk.keys.send, desk.words)
+    while (do := await choose(call, menu, *said, style=desk.style)) is not None:
         said = ()
         if do is Do.OPTIONS:
             do = await _options(desk, call, user, sheet, letter)
@@ -202,7 +211,8 @@ async def _send(letter: Letter) -> None:
 async def _options(desk: Desk, call: Call, user: User, sheet: Sheet, letter: Letter) -> Do | None:
     """SEND, or back to the menu before; None when the author says nothing more."""
     said: tuple[Sound, ...] = ()
-    while (do := await choose(call, OPTIONS, *said, style=desk.style)) not in (Do.SEND, Do.BACK, None):
+    menu = OPTIONS.menu(desk.keys.options, desk.words)
+    while (do := await choose(call, menu, *said, style=desk.style)) not in (Do.SEND, Do.BACK, None):
         match do:
             case Do.URGENT:
                 said = await letter.toggle_urgent()

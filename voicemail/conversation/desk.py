@@ -16,6 +16,7 @@ from store.signing_in import PinPolicy
 from voicemail import words
 from voicemail.delivery import Delivery
 from voicemail.policy.book import Policies
+from voicemail.policy.key_map import KeyMap
 from voicemail.policy.model import MenuStyle
 from voicemail.words import Words
 
@@ -78,6 +79,8 @@ class Desk:
     """The listener's language."""
     style: MenuStyle = MenuStyle.FULL
     """How much the menus say."""
+    keys: KeyMap = KeyMap()
+    """With which keys the user gets what."""
 
     def in_language(self, call: Call, language: str) -> "Desk":
         """The same desk, and the call's prompts, in another language."""

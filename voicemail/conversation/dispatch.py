@@ -7,38 +7,41 @@ from store.errors import NotFound, NotYet
 from store.model import Answer, Mark, Message, Outcome, User
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.marks import Do, keep_mark
-from voicemail.conversation.menu import Menu
+from voicemail.conversation.menu import Mapped
+from voicemail.policy.key_map import AfterKeys, DuringKeys
 
 log = structlog.get_logger()
 
-DURING_DISPATCH = Menu(
+DURING_DISPATCH = Mapped(
+    DuringKeys(),
     help=("during_dispatch_menu",),
-    keys={
-        "1": Do.RESTART,
-        "2": Do.ACCEPT,
-        "3": Do.DECLINE,
-        "4": Do.SLOWER,
-        "5": Do.LOUDER,
-        "6": Do.FASTER,
-        "7": Do.STEP_BACK,
-        "8": Do.PAUSE,
-        "9": Do.STEP_FORWARD,
-        "#": Do.SKIP,
-        "*": Do.BACK,
-    },
+    rows=(
+        (Do.RESTART, "restart", "to_start_over_press"),
+        (Do.ACCEPT, "save", "to_accept_press"),
+        (Do.DECLINE, "delete", "to_decline_press"),
+        (Do.SLOWER, "slower", "to_hear_slower_press"),
+        (Do.LOUDER, "louder", "to_hear_louder_press"),
+        (Do.FASTER, "faster", "to_hear_faster_press"),
+        (Do.STEP_BACK, "rewind", "to_rewind_press"),
+        (Do.PAUSE, "pause", "to_pause_press"),
+        (Do.STEP_FORWARD, "advance", "to_advance_press"),
+        (Do.SKIP, "skip", "to_postpone_press"),
+        (Do.BACK, "back", "to_go_back_press"),
+    ),
 )
-AFTER_DISPATCH = Menu(
+AFTER_DISPATCH = Mapped(
+    AfterKeys(),
     help=("after_dispatch_menu",),
     brief=("after_dispatch_brief",),
-    keys={
-        "1": Do.RESTART,
-        "2": Do.ACCEPT,
-        "3": Do.DECLINE,
-        "7": Do.STEP_BACK,
-        "9": Do.PROPERTIES,
-        "#": Do.SKIP,
-        "*": Do.BACK,
-    },
+    rows=(
+        (Do.RESTART, "replay", "to_hear_again_press"),
+        (Do.ACCEPT, "save", "to_accept_press"),
+        (Do.DECLINE, "delete", "to_decline_press"),
+        (Do.STEP_BACK, "rewind", "to_hear_end_press"),
+        (Do.PROPERTIES, "properties", "to_hear_who_press"),
+        (Do.SKIP, "skip", "to_postpone_press"),
+        (Do.BACK, "back", "to_go_back_press"),
+    ),
 )
 ANSWERS = {Do.ACCEPT: Answer.ACCEPT, Do.DECLINE: Answer.DECLINE}
 WORDS = {

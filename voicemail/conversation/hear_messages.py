@@ -29,11 +29,12 @@ from voicemail.conversation.marks import (
     keep_unplayable,
     mark_for,
 )
-from voicemail.conversation.menu import HELP, Menu, choose
+from voicemail.conversation.menu import HELP, Mapped, Menu, choose, finished
 from voicemail.conversation.order import in_order, of_one_type
 from voicemail.conversation.reply import reply
 from voicemail.conversation.setup.greetings import cos_of
 from voicemail.conversation.tape import Tape
+from voicemail.policy.key_map import AfterKeys, DuringKeys
 from voicemail.policy.listening import Says
 from voicemail.policy.model import Aging
 from voicemail.policy.secrecy import as_it_is_now
@@ -46,59 +47,55 @@ LONGEST_PAUSE = 60.0
 """Seconds; then the message goes on."""
 
 
-# 9 goes forward by five seconds, and so to the end in the end: going there at once has no use that
-# skipping has not.
-DURING = Menu(
+DURING = Mapped(
+    DuringKeys(),
     help=("during_message_menu",),
-    keys={
-        "1": Do.RESTART,
-        "2": Do.SAVE,
-        "3": Do.DELETE,
-        "4": Do.SLOWER,
-        "5": Do.LOUDER,
-        "6": Do.FASTER,
-        "7": Do.STEP_BACK,
-        "8": Do.PAUSE,
-        "9": Do.STEP_FORWARD,
-        "#": Do.SKIP,
-        "*": Do.BACK,
-    },
+    rows=(
+        (Do.RESTART, "restart", "to_start_over_press"),
+        (Do.SAVE, "save", "to_save_press"),
+        (Do.DELETE, "delete", "to_delete_press"),
+        (Do.SLOWER, "slower", "to_hear_slower_press"),
+        (Do.LOUDER, "louder", "to_hear_louder_press"),
+        (Do.FASTER, "faster", "to_hear_faster_press"),
+        (Do.STEP_BACK, "rewind", "to_rewind_press"),
+        (Do.PAUSE, "pause", "to_pause_press"),
+        (Do.STEP_FORWARD, "advance", "to_advance_press"),
+        (Do.SKIP, "skip", "to_skip_press"),
+        (Do.BACK, "back", "to_go_back_press"),
+    ),
 )
-AFTER = Menu(
+AFTER = Mapped(
+    AfterKeys(),
     help=("after_message_menu",),
     brief=("after_message_brief",),
-    keys={
-        "1": Do.RESTART,
-        "2": Do.SAVE,
-        "3": Do.DELETE,
-        "4": Do.REPLY,
-        "42": Do.REPLY_ALL,
-        "44": Do.CALL,
-        "5": Do.FORWARD,
-        "6": Do.MARK_NEW,
-        "7": Do.STEP_BACK,
-        "8": Do.MAIL,
-        "9": Do.PROPERTIES,
-        "#": Do.SKIP,
-        "*": Do.BACK,
-    },
+    rows=(
+        (Do.RESTART, "replay", "to_hear_again_press"),
+        (Do.SAVE, "save", "to_save_press"),
+        (Do.DELETE, "delete", "to_delete_press"),
+        (Do.REPLY, "reply", "to_reply_press"),
+        (Do.REPLY_ALL, "reply_all", "to_reply_all_press"),
+        (Do.CALL, "call_sender", "to_call_sender_press"),
+        (Do.FORWARD, "forward", "to_forward_press"),
+        (Do.MARK_NEW, "mark_new", "to_mark_new_press"),
+        (Do.STEP_BACK, "rewind", "to_hear_end_press"),
+        (Do.MAIL, "mail", "to_mail_press"),
+        (Do.PROPERTIES, "properties", "to_hear_who_press"),
+        (Do.SKIP, "skip", "to_leave_it_press"),
+        (Do.BACK, "back", "to_go_back_press"),
+    ),
 )
-AFTER_DELETED = Menu(
+AFTER_DELETED = Mapped(
+    AfterKeys(),
     help=("after_deleted_menu",),
-    keys={
-        "1": Do.RESTART,
-        "2": Do.RESTORE,
-        "3": Do.PURGE,
-        "7": Do.STEP_BACK,
-        "9": Do.PROPERTIES,
-        "#": Do.SKIP,
-        "*": Do.BACK,
-    },
-)
-DAMAGED = Menu(
-    help=("message_damaged",),
-    keys={"2": Do.SAVE, "3": Do.DELETE, "#": Do.SKIP, "*": Do.BACK},
-    wait=1.0,
+    rows=(
+        (Do.RESTART, "replay", "to_hear_again_press"),
+        (Do.RESTORE, "save", "to_restore_press"),
+        (Do.PURGE, "delete", "to_purge_press"),
+        (Do.STEP_BACK, "rewind", "to_hear_end_press"),
+        (Do.PROPERTIES, "properties", "to_hear_who_press"),
+        (Do.SKIP, "skip", "to_leave_it_press"),
+        (Do.BACK, "back", "to_go_back_press"),
+    ),
 )
 NOTHING_IN = {
     Folder.NEW: "no_new_messages",
@@ -208,42 +205,54 @@ async def listen(desk: Desk, call: Call, message: Message, tape: Tape, *first: S
     """Play `first` and the rest of the tape until a key decides something; None at the end. Before what
     somebody else has said, who that is and when."""
     said, key = first, ""
-    menu = DURING_DISPATCH if message.open_dispatch else DURING
+    mapped = DURING_DISPATCH if message.open_dispatch else DURING
+    header, during = (mapped.menu(part, desk.words) for part in (desk.keys.header, desk.keys.during))
+    menu = header
     while True:
-        key = key or (await call.play(*said, until=menu.offered) if said else "")
-        key = key or await tape.play(call, menu.offered)
+        if said and not key:
+            key = await finished(call, menu, await call.play(*said, until=menu.offered))
+        if not key:
+            menu = during
+            key = await finished(call, menu, await tape.play(call, menu.offered))
         said = ()
         match do := menu.keys.get(key):
             case _ if key == HELP:
                 said, key = menu.help, ""
-            case Do.STEP_BACK | Do.STEP_FORWARD:
-                tape.wind(WINDING[do])
-                key = ""
-            case Do.SLOWER | Do.FASTER:
-                tape.change_speed(SPEED[do])
-                key = ""
-            case Do.LOUDER:
-                tape.change_volume()
-                key = ""
             case Do.PAUSE:
-                key = await _pause(call)
+                menu, key = during, await _pause(call, during)
+            case _ if key and (do is None or tuned(tape, do)):  # None: the beginning of a sequence
+                key = ""
             case None if not tape.ended:
-                said = await part_header(desk, message, tape.part)
+                menu, said = header, await part_header(desk, message, tape.part)
             case _:
                 return do
         if not key and tape.ended:
             return None
 
 
-async def _pause(call: Call) -> str:
+def tuned(tape: Tape, do: Do) -> bool:
+    """Whether it is about how the tape goes on; then that is done."""
+    match do:
+        case Do.STEP_BACK | Do.STEP_FORWARD:
+            tape.wind(WINDING[do])
+        case Do.SLOWER | Do.FASTER:
+            tape.change_speed(SPEED[do])
+        case Do.LOUDER:
+            tape.change_volume()
+        case _:
+            return False
+    return True
+
+
+async def _pause(call: Call, menu: Menu[Do]) -> str:
     """Wait for a key; "" when it is the one that goes on, or none."""
-    key = await call.ask("paused", keys=DURING.offered, wait=LONGEST_PAUSE)
-    return key if key in DURING.keys and DURING.keys[key] is not Do.PAUSE else ""
+    key = await finished(call, menu, await call.ask("paused", keys=menu.offered, wait=LONGEST_PAUSE))
+    return key if key in menu.keys and menu.keys[key] is not Do.PAUSE else ""
 
 
 async def _asked(desk: Desk, call: Call, user: User, message: Message, *first: Sound) -> Do:
     """The menu after a message, until something ends it; silence means going back."""
-    menu, said = after(message), first
+    menu, said = after(message).menu(desk.keys.after, desk.words), first
     while True:
         match do := await choose(call, menu, *said, style=desk.style):
             case Do.PROPERTIES:
@@ -263,19 +272,27 @@ async def _asked(desk: Desk, call: Call, user: User, message: Message, *first: S
                 return do or Do.BACK
 
 
-def after(message: Message) -> Menu[Do]:
+def after(message: Message) -> Mapped[Do]:
     """What can be done with it."""
     if message.open_dispatch:
         return AFTER_DISPATCH
     return AFTER_DELETED if message.folder is Folder.DELETED else AFTER
 
 
+def damaged(keys: AfterKeys) -> Menu[Do]:
+    """What can be done with a message that cannot be played."""
+    rows = {"save": Do.SAVE, "delete": Do.DELETE, "skip": Do.SKIP, "back": Do.BACK}
+    offered = {key: do for row, do in rows.items() for key in keys.row(row)}
+    return Menu(("message_damaged",), offered, wait=1.0)
+
+
 async def skip_damaged(desk: Desk, call: Call, user: User, message: Message, said: Sequence[Sound]) -> Do:
     """Say that it cannot be played, and go on; who wants it gone can say so meanwhile."""
     log.error("message cannot be played", message_id=str(message.id))
     await keep_unplayable(desk, user, message)
-    key = await call.ask(*said, *DAMAGED.help, keys=DAMAGED.offered, wait=DAMAGED.wait)
-    do = DAMAGED.keys.get(key, Do.SKIP)
+    menu = damaged(desk.keys.after)
+    key = await finished(call, menu, await call.ask(*said, *menu.help, keys=menu.offered, wait=menu.wait))
+    do = menu.keys.get(key, Do.SKIP)
     if message.open_dispatch and do in INSTEAD:
         await answer(desk, call, user, message, INSTEAD[do], False)
     return await conclude(desk, call, user, message, do, False)

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from enum import Enum, auto
 
-from sip.call import Call
+from sip.call import Call, Sound
 from store.model import REPORTS, Counts, Folder, Message, User
 from store.signing_in import Glance
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.find_message import find_message
 from voicemail.conversation.hear_messages import hear_messages
-from voicemail.conversation.menu import Menu, choose
+from voicemail.conversation.menu import Mapped, choose
 from voicemail.conversation.send_message import send_message
 from voicemail.conversation.setup import setup
+from voicemail.policy.key_map import MainKeys
 from voicemail.words import Words
 
 
@@ -27,19 +28,19 @@ class Do(Enum):
     EXIT = auto()
 
 
-MAIN = Menu(
+MAIN = Mapped(
+    MainKeys(),
     help=("main_menu",),
     brief=("main_menu_brief",),
-    keys={
-        "1": Do.NEW,
-        "2": Do.SEND,
-        "3": Do.SAVED,
-        "31": Do.SAVED,
-        "32": Do.DELETED,
-        "4": Do.SETUP,
-        "5": Do.FIND,
-        "*": Do.EXIT,
-    },
+    rows=(
+        (Do.NEW, "new", "to_hear_new_press"),
+        (Do.SEND, "send", "to_send_press"),
+        (Do.SAVED, "saved", "to_hear_saved_press"),
+        (Do.DELETED, "deleted", "to_hear_deleted_press"),
+        (Do.SETUP, "setup", "for_settings_press"),
+        (Do.FIND, "find", "to_find_press"),
+        (Do.EXIT, "exit", "to_exit_press"),
+    ),
 )
 FOLDERS = {Do.NEW: Folder.NEW, Do.SAVED: Folder.SAVED, Do.DELETED: Folder.DELETED}
 
@@ -52,7 +53,7 @@ async def main_menu(desk: Desk, call: Call, user: User, glance: Glance | None = 
     else:
         new = await reach(desk.store.messages.listing(user.id, Folder.NEW))
         said = counted(desk.words, await reach(desk.store.messages.counts(user.id)), reports(new))
-    while (do := await choose(call, MAIN, *said, style=desk.style)) not in (Do.EXIT, None):
+    while (do := await _asked(desk, call, *said)) not in (Do.EXIT, None):
         said = ()
         match do:
             case Do.SEND:
@@ -64,6 +65,10 @@ async def main_menu(desk: Desk, call: Call, user: User, glance: Glance | None = 
             case Do.NEW | Do.SAVED | Do.DELETED:
                 await hear_messages(desk, call, user, FOLDERS[do])
     await call.play("goodbye")
+
+
+async def _asked(desk: Desk, call: Call, *said: Sound) -> Do | None:
+    return await choose(call, MAIN.menu(desk.keys.main, desk.words), *said, style=desk.style)
 
 
 def reports(messages: Sequence[Message]) -> int:

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from sip.call import Call, Sound
+from voicemail.policy.key_map import Part
 from voicemail.policy.model import MenuStyle
+from voicemail.words import Words
 
 Action = TypeVar("Action")
 
@@ -41,6 +43,31 @@ class Menu(Generic[Action]):
     def opening(self, style: MenuStyle) -> tuple[Sound, ...]:
         """What is said first."""
         return self.brief or self.help if style is MenuStyle.BRIEF else self.help
+
+
+@dataclass(frozen=True)
+class Mapped(Generic[Action]):
+    """A menu whose keys are the user's to have otherwise. Each row: an action, its row in a part of his key
+    map, and the words that come before its key. `help` is spoken in one piece, for the keys as supplied."""
+
+    keys: Part
+    """As supplied."""
+    rows: tuple[tuple[Action, str, Sound], ...]
+    help: tuple[Sound, ...]
+    brief: tuple[Sound, ...] = ()
+    """Names no key."""
+
+    def menu(self, part: Part, words: Words) -> Menu[Action]:
+        """With the keys of this part of a map. Pure."""
+        keys = {key: action for action, row, _ in self.rows for key in part.row(row)}
+        if all(part.row(row) == self.keys.row(row) for _, row, _ in self.rows):
+            return Menu(self.help, keys, brief=self.brief)
+        return Menu(self._offers(part, words), keys, brief=self.brief)
+
+    def _offers(self, part: Part, words: Words) -> tuple[Sound, ...]:
+        """ "To save it, press" "two". What has no key is not offered."""
+        offered = [(said, part.row(row)) for _, row, said in self.rows]
+        return tuple(sound for said, keys in offered if keys for sound in (said, *words.digits(keys[-1])))
 
 
 async def choose(

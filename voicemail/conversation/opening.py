@@ -14,6 +14,8 @@ from voicemail.conversation.setup.greetings import cos_of
 from voicemail.conversation.setup.pin import rules_of
 from voicemail.greetings import NAME
 from voicemail.policy import pin_rules, quota
+from voicemail.policy.key_map import KeyMap
+from voicemail.policy.model import UserOptions
 from voicemail.policy.quota import QuotaState
 
 FULL = {
@@ -30,8 +32,14 @@ async def opening(desk: Desk, glance: Glance, name: Sequence[Sound]) -> tuple[So
     """What is said in one go before anything else: the welcome, or the main menu."""
     options = desk.policies.seen(glance.user.id, glance.options)
     desk = replace(desk, words=words.of(glance.user.language))
+    menu = MAIN.menu((await keys_of(desk, options)).main, desk.words)
     said = counted(desk.words, glance.counts, glance.reports)
-    return await welcome(desk, glance, name) or (*said, *MAIN.opening(options.menu_style))
+    return await welcome(desk, glance, name) or (*said, *menu.opening(options.menu_style))
+
+
+async def keys_of(desk: Desk, options: UserOptions) -> KeyMap:
+    """A user's key map; the supplied one where his is not there, or damaged."""
+    return await desk.policies.get(KeyMap, options.key_map) or KeyMap()
 
 
 async def name_of(desk: Desk, glance: Glance) -> tuple[Sound, ...]:

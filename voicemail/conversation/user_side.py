@@ -12,7 +12,7 @@ from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.enrolment import enrol
 from voicemail.conversation.hear_messages import resume
 from voicemail.conversation.main_menu import main_menu
-from voicemail.conversation.opening import name_of, welcome
+from voicemail.conversation.opening import keys_of, name_of, welcome
 from voicemail.conversation.setup.greetings import cos_of
 from voicemail.conversation.setup.pin import rules_of
 from voicemail.conversation.sign_in import Entry, sign_in
@@ -41,7 +41,8 @@ async def set_up(desk: Desk, call: Call, entry: Entry) -> tuple[Desk, Entry] | N
     """The desk as the user wants it, and the user as he is then; None when he has still something to set up,
     and has been told so. Raises HungUp, Unavailable."""
     user, options = entry.user, desk.policies.seen(entry.user.id, entry.glance.options)
-    desk = replace(desk.in_language(call, user.language), style=options.menu_style)
+    keys = await keys_of(desk, options)
+    desk = replace(desk.in_language(call, user.language), style=options.menu_style, keys=keys)
     present = await _set_up(desk, call, entry, options)
     if present is None:
         await call.play("enrol_again_next_time", "goodbye")

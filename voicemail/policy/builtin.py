@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from datetime import time
 from typing import Any
 
+from voicemail.policy.key_map import STANDARD, KeyMap
 from voicemail.policy.model import (
     Action,
     Aging,
@@ -31,6 +32,7 @@ def _table(*rows: tuple[str, bool]) -> RestrictionTable:
 BUILT_IN: Mapping[type, Mapping[str, Any]] = {
     ClassOfService: {"default": ClassOfService()},
     PinRules: {"default": PinRules()},
+    KeyMap: {STANDARD: KeyMap()},
     Aging: {"default": Aging()},
     Undeliverable: {"default": Undeliverable()},
     Schedule: {

@@ -1,12 +1,16 @@
 """Where users are told of messages: devices, and of what each of them tells."""
 
+import re
+from collections.abc import Iterator
 from datetime import time
 from enum import StrEnum
 from typing import ClassVar
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from voicemail.policy.base import DAY, Policy
+from voicemail.policy.numbers import dialable
 
 
 class DeviceKind(StrEnum):
@@ -101,3 +105,42 @@ class Device(Policy):
     def tells_missed(self) -> bool:
         """Whether its kind and settings make it tell of callers who leave no message."""
         return self.kind is DeviceKind.MISSED or (self.kind is DeviceKind.WEBHOOK and self.missed_calls)
+
+
+TEMPLATE = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
+SHORTEST_SECRET = 16
+
+
+def device_mistakes(device: Device) -> Iterator[str]:
+    """Why it cannot be set, each in words. Nobody but an administrator sets a webhook, so it may lead
+    anywhere."""
+    if device.template and not TEMPLATE.fullmatch(device.template):
+        yield f"template: {device.template!r} is no name: use small letters, digits, - and _"
+    match device.kind:
+        case DeviceKind.PHONE:
+            if device.address and not dialable(device.address):
+                yield f"address: {device.address!r} is no number"
+        case DeviceKind.RELAY if not device.address:
+            yield "address: a relay needs one"
+        case DeviceKind.WEBHOOK:
+            if why := why_no_webhook(device.address):
+                yield f"address: {device.address!r}: {why}"
+            if len(device.secret) < SHORTEST_SECRET:
+                yield f"secret: a webhook is signed with one of {SHORTEST_SECRET} characters at least"
+        case _:
+            if device.address and ("@" not in device.address[1:-1] or not device.address.isprintable()):
+                yield f"address: {device.address!r} is no mail address"
+
+
+def why_no_webhook(address: str) -> str:
+    """Why nothing can be posted there; "" when it can."""
+    if not address.isascii() or not address.isprintable() or " " in address or len(address) > 2000:
+        return "not an address (ASCII, no blanks)"
+    try:
+        parts = urlsplit(address)
+        port = parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        return "write https://host/path"
+    return "no name and password in it, please" if "@" in parts.netloc else ""

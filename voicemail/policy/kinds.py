@@ -2,6 +2,7 @@
 
 from voicemail.policy.base import Policy
 from voicemail.policy.devices import Device
+from voicemail.policy.key_map import KeyMap
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
     Aging,
@@ -23,4 +24,5 @@ from voicemail.policy.model import (
 KINDS: tuple[type[Policy], ...] = (
     Schedule, Holidays, GreetingSwitch, CallHandler, Interview, RoutingRule, RestrictionTable, PinRules,
     ClassOfService, UserOptions, Members, PrivateList, Device, Aging, Undeliverable, Location, Contact,
+    KeyMap,
 )  # fmt: skip

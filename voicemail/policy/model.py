@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import Field
 
 from voicemail.policy.base import DAY, MEGABYTE, Policy
+from voicemail.policy.key_map import STANDARD
 from voicemail.policy.listening import Order, Says, Sort
 from voicemail.policy.transfers import OtherTransfer, Transfer
 
@@ -335,6 +336,7 @@ class UserOptions(Policy):
     listed: bool = True
     """In the directory, for callers who spell names."""
     menu_style: MenuStyle = MenuStyle.FULL
+    key_map: str = STANDARD
     schedule: str = "weekdays"
     time_zone: str = ""
     """"" is the node's."""

@@ -1,16 +1,16 @@
 """What policies refer to: whether it is there, before one is set; and who needs it, before one is removed."""
 
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_network
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
+from voicemail.policy import key_map
 from voicemail.policy.base import Policy
-from voicemail.policy.devices import Device, DeviceKind
+from voicemail.policy.devices import Device, device_mistakes
 from voicemail.policy.elsewhere import domain_of, host_and_port, is_domain, location_of
 from voicemail.policy.house import House
+from voicemail.policy.key_map import KeyMap
 from voicemail.policy.limits import why_too_many
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
@@ -31,7 +31,6 @@ from voicemail.policy.model import (
     Undeliverable,
     UserOptions,
 )
-from voicemail.policy.numbers import dialable
 from voicemail.policy.routing import why_no_condition
 from voicemail.policy.transferred import HANDLERS_TABLE, no_numbers, refused
 
@@ -54,6 +53,7 @@ NOUNS: Mapping[type[Policy], str] = {
     Aging: "aging",
     Location: "location",
     Contact: "contact",
+    KeyMap: "key-map",
 }
 """As the commands are named."""
 CODECS = ("g726", "pcmu", "wav")
@@ -88,6 +88,7 @@ def references(policy: Policy) -> Iterator[Reference]:
             yield Reference("alternate_table", RestrictionTable, policy.alternate_table)
         case UserOptions():
             yield Reference("cos", ClassOfService, policy.cos)
+            yield Reference("key_map", KeyMap, policy.key_map)
             yield from _named("schedule", Schedule, policy.schedule)
             yield from _actions({**(policy.keys or {}), "after_message": policy.after_message})
         case GreetingSwitch():
@@ -119,9 +120,10 @@ def mistakes(house: House, name: str, policy: Policy) -> list[str]:
 
 
 def doubts(house: House, policy: Policy) -> list[str]:
-    """What is not there, but may come: members that nobody has."""
+    """What is not there, but may come: members that nobody has; and what may not be meant."""
     gone = [each for each in references(policy) if not each.must and not _is_there(house, each)]
-    return [f"{each.key}: {_missing(each)}" for each in gone]
+    unmeant = key_map.doubts(policy) if isinstance(policy, KeyMap) else ()
+    return [*(f"{each.key}: {_missing(each)}" for each in gone), *unmeant]
 
 
 def needed_by(house: House, kind: type[Policy] | None, name: str) -> list[str]:
@@ -202,6 +204,8 @@ def _own_mistakes(house: House, name: str, policy: Policy) -> Iterator[str]:
             yield from no_numbers(policy)
         case Location() | Contact() | Device():
             yield from _mistakes_outside(house, name, policy)
+        case KeyMap():
+            yield from key_map.mistakes(policy)
         case Schedule():
             if any(not block.weekdays for block in policy.blocks):
                 yield "blocks: one has no day"
@@ -229,7 +233,7 @@ def _mistakes_outside(house: House, name: str, policy: Location | Contact | Devi
         case Contact():
             yield from _contact_mistakes(house, name, policy)
         case Device():
-            yield from _device_mistakes(policy)
+            yield from device_mistakes(policy)
 
 
 def taken(house: House, number: str) -> str:
@@ -339,44 +343,6 @@ def _quota_mistakes(quota: Quota) -> Iterator[str]:
 def _zone_mistakes(zone: str) -> Iterator[str]:
     if zone and zone not in available_timezones():
         yield f"time_zone: {zone!r} is none (such as Europe/Berlin)"
-
-
-TEMPLATE = re.compile(r"[a-z0-9][a-z0-9_-]{0,40}")
-SHORTEST_SECRET = 16
-
-
-def _device_mistakes(device: Device) -> Iterator[str]:
-    """Nobody but an administrator sets a webhook, so it may lead anywhere."""
-    if device.template and not TEMPLATE.fullmatch(device.template):
-        yield f"template: {device.template!r} is no name: use small letters, digits, - and _"
-    match device.kind:
-        case DeviceKind.PHONE:
-            if device.address and not dialable(device.address):
-                yield f"address: {device.address!r} is no number"
-        case DeviceKind.RELAY if not device.address:
-            yield "address: a relay needs one"
-        case DeviceKind.WEBHOOK:
-            if why := why_no_webhook(device.address):
-                yield f"address: {device.address!r}: {why}"
-            if len(device.secret) < SHORTEST_SECRET:
-                yield f"secret: a webhook is signed with one of {SHORTEST_SECRET} characters at least"
-        case _:
-            if device.address and ("@" not in device.address[1:-1] or not device.address.isprintable()):
-                yield f"address: {device.address!r} is no mail address"
-
-
-def why_no_webhook(address: str) -> str:
-    """Why nothing can be posted there; "" when it can."""
-    if not address.isascii() or not address.isprintable() or " " in address or len(address) > 2000:
-        return "not an address (ASCII, no blanks)"
-    try:
-        parts = urlsplit(address)
-        port = parts.port
-    except ValueError as error:
-        return str(error)
-    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
-        return "write https://host/path"
-    return "no name and password in it, please" if "@" in parts.netloc else ""
 
 
 def _loops(house: House, name: str, policy: Members) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from voicemail.policy.references import why_no_webhook
+from voicemail.policy.devices import why_no_webhook
 from voicemail.primary.agenda import Outcome, Verdict
 from voicemail.primary.lease import Permit
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import voicemail
 from voicemail import words
 from voicemail.conversation.setup.devices import MENUS
+from voicemail.policy.key_map import KeyMap
 from voicemail.policy.model import GreetingKind, UserOptions
 from voicemail.policy.transfers import RuleKind, Transfer
 from voicemail.prompts import SHIPPED, catalogue, read
@@ -27,6 +28,7 @@ setup/messages.py, address.py."""
 NO_PROMPTS = {
     *UserOptions.model_fields,
     *Transfer.model_fields,
+    *(row for part in KeyMap().parts().values() for row in part.rows()),
     "default_transfer",
     "default_system_transfer",
 }

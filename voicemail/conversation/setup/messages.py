@@ -8,9 +8,10 @@ import structlog
 from sip.call import Call, Sound
 from store.model import User
 from voicemail.conversation.desk import Desk, reach
-from voicemail.conversation.menu import Menu, choose
+from voicemail.conversation.menu import Mapped, Menu, choose
 from voicemail.conversation.setup.devices import devices
 from voicemail.conversation.setup.lists import private_lists
+from voicemail.policy.key_map import MessagesKeys
 from voicemail.policy.model import MenuStyle
 from voicemail.words import LANGUAGES
 
@@ -27,17 +28,24 @@ class Do(Enum):
     BACK = auto()
 
 
-MESSAGES = Menu(
+MESSAGES = Mapped(
+    MessagesKeys(),
     help=("message_settings_menu",),
     brief=("message_settings_brief",),
-    keys={"1": Do.DEVICES, "2": Do.STYLE, "3": Do.LISTS, "4": Do.LANGUAGE, "*": Do.BACK},
+    rows=(
+        (Do.DEVICES, "devices", "for_devices_press"),
+        (Do.STYLE, "style", "to_change_style_press"),
+        (Do.LISTS, "lists", "for_lists_press"),
+        (Do.LANGUAGE, "language", "for_language_press"),
+        (Do.BACK, "back", "to_go_back_press"),
+    ),
 )
 
 
 async def message_settings(desk: Desk, call: Call, user: User) -> Desk:
     """Until the user goes back. The desk in the language and menu style chosen."""
     said: tuple[Sound, ...] = ()
-    while (do := await choose(call, MESSAGES, *said, style=desk.style)) not in (Do.BACK, None):
+    while (do := await _asked(desk, call, *said)) not in (Do.BACK, None):
         match do:
             case Do.DEVICES:
                 said = await devices(desk, call, user)
@@ -48,6 +56,10 @@ async def message_settings(desk: Desk, call: Call, user: User) -> Desk:
             case Do.LANGUAGE:
                 desk, said = await _language(desk, call, user)
     return desk
+
+
+async def _asked(desk: Desk, call: Call, *said: Sound) -> Do | None:
+    return await choose(call, MESSAGES.menu(desk.keys.messages, desk.words), *said, style=desk.style)
 
 
 async def _other_style(desk: Desk, user: User) -> tuple[Desk, tuple[Sound, ...]]:

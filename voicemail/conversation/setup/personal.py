@@ -7,11 +7,12 @@ import structlog
 from sip.call import Call, Sound
 from store.model import User
 from voicemail.conversation.desk import Desk, reach
-from voicemail.conversation.menu import Menu, choose
+from voicemail.conversation.menu import Mapped, Menu, choose
 from voicemail.conversation.record_sound import record_sound
 from voicemail.conversation.setup.greetings import cos_of
 from voicemail.conversation.setup.numbers import own_numbers
 from voicemail.conversation.setup.pin import change_pin
+from voicemail.policy.key_map import PersonalKeys
 
 log = structlog.get_logger()
 
@@ -29,10 +30,17 @@ class Do(Enum):
     BACK = auto()
 
 
-PERSONAL = Menu(
+PERSONAL = Mapped(
+    PersonalKeys(),
     help=("personal_menu",),
     brief=("personal_brief",),
-    keys={"1": Do.PIN, "2": Do.NAME, "3": Do.LISTING, "4": Do.NUMBERS, "*": Do.BACK},
+    rows=(
+        (Do.PIN, "pin", "to_change_pin_press"),
+        (Do.NAME, "name", "to_record_name_press"),
+        (Do.LISTING, "listing", "for_listing_press"),
+        (Do.NUMBERS, "numbers", "for_numbers_press"),
+        (Do.BACK, "back", "to_go_back_press"),
+    ),
 )
 YES_NO: Menu[bool | None] = Menu(help=("listing_menu",), keys={"1": True, "2": False, "*": None})
 
@@ -40,7 +48,8 @@ YES_NO: Menu[bool | None] = Menu(help=("listing_menu",), keys={"1": True, "2": F
 async def personal(desk: Desk, call: Call, user: User) -> None:
     """Until the user goes back."""
     said: tuple[Sound, ...] = ()
-    while (do := await choose(call, PERSONAL, *said, style=desk.style)) not in (Do.BACK, None):
+    menu = PERSONAL.menu(desk.keys.personal, desk.words)
+    while (do := await choose(call, menu, *said, style=desk.style)) not in (Do.BACK, None):
         match do:
             case Do.PIN:
                 said = await change_pin(desk, call, user)
