@@ -1,9 +1,9 @@
 """Ten thousand callers who press anything at any time: no exception, no dead end, nothing confirmed is lost.
 
 Each wave of calls is a house of its own, with two users, a list, a handler with keys, a broadcast, and a
-store that is away at times. Both users have a key map made at random. Callers press keys that are offered more
-often than others, know the PIN half of the time, speak, stay silent and hang up; their dice are seeded, so
-that a failure can be repeated:
+store that is away at times. Both users have a key map made at random. Callers press keys that are offered
+more often than others, know the PIN half of the time, speak, stay silent and hang up; their dice are seeded,
+so that a failure can be repeated:
 `python -m pytest tests/simulation/test_any_keys.py -k "[17]"`.
 """
 
