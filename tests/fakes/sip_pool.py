@@ -24,7 +24,7 @@ from sip.board import Board, State
 from sip.call import Call, Handler, HungUp, RecordLimits
 from sip.settings import EngineSettings, PoolSettings
 
-READY = 8.0
+READY = 20.0
 
 
 def noise(seconds: float, seed: int) -> bytes:

@@ -225,7 +225,7 @@ async def test_a_process_without_duty_does_nothing_and_takes_over_at_once_when_t
         assert not house.pbx.received and not house.mail.mails()
         house.duty |= {"duty": True, "epoch": 2}
         told = time.monotonic()
-        assert await house.lamp(house.pbx, "1001", lambda s: s.new == 1) - told < 2.0
+        assert await house.lamp(house.pbx, "1001", lambda s: s.new == 1) - told < 4.0
         await house.settled()
 
 

@@ -12,7 +12,7 @@ from tests.fakes.talker import Talker, delays
 
 SECONDS, LATE, SEEDS = 3.0, 0.04, (1, 2, 3)
 SLIP = 0.008
-"""A busy machine that sends later than this tests something else: once more, then."""
+"""A busy machine that sends later than this has tested something else, if frames are missing: once more."""
 
 
 @pytest.fixture
@@ -49,8 +49,9 @@ async def missing(pool: SipPool, sounds: list[bytes], late: list[list[float]]) -
 async def test_no_frame_is_missing_of_packets_that_come_late_and_out_of_order(pool: SipPool) -> None:
     sounds = [noise(seed, SECONDS) for seed in SEEDS]
     late = [delays(len(sound) // FRAME, LATE, seed) for seed, sound in zip(SEEDS, sounds, strict=True)]
-    for _ in range(4):
+    for _ in range(6):
         found, slip = await missing(pool, sounds, late)
-        if slip < SLIP:
-            break
-    assert found == [0, 0, 0]
+        if found == [0, 0, 0]:
+            return
+        assert slip >= SLIP, found
+    pytest.skip(f"the machine is too busy to tell: it sent packets {1000 * slip:.0f} ms late, six times")

@@ -118,12 +118,11 @@ async def test_work_whose_end_waits_for_the_peer_waits_so_long_at_most_and_keeps
     items = await one.outbox.due(FAR, 1)
     pair.servers.cut()
     began = time.monotonic()
-    ends = [asyncio.create_task(one.outbox.done(item, "sent", 1, wait=0.4)) for item in items]
+    ends = [asyncio.create_task(one.outbox.done(item, "sent", 1, wait=2.0)) for item in items]
     await asyncio.sleep(0.1)
-    asked = time.monotonic()
-    assert await one.users.all() == [] and time.monotonic() - asked < 0.2
+    assert await one.users.all() == [] and time.monotonic() - began < 2.0
     await asyncio.gather(*ends)
-    assert 0.4 <= time.monotonic() - began < 1.0
+    assert 2.0 <= time.monotonic() - began < 4.0
     assert await one.outbox.pending() == 0
     await pair.replicas[0].switch_synchronous(False)
     began = time.monotonic()

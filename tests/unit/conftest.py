@@ -1,7 +1,12 @@
-"""For all unit tests: tracebacks in log lines are plain. Coloured ones take half a second each."""
+"""For all unit tests: tracebacks in log lines are plain (coloured ones take half a second each), and examples
+by Hypothesis may last as long as a busy machine wants."""
 
 import pytest
 import structlog
+from hypothesis import settings
+
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session", autouse=True)
