@@ -135,8 +135,14 @@ class Settings(Protocol):
 
     async def get(self, kind: str, name: str, owner: UUID | None = None) -> Setting | None: ...
 
-    async def all(self, kind: str = "", owner: UUID | None = None, without: str = "") -> Sequence[Setting]:
-        """By kind and name: the system's, or a user's. Every kind when none is given, but `without`."""
+    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
+        """By kind and name: the system's, or a user's. Every kind when none is given."""
+
+    async def first(self, kinds: Sequence[str], most: int | None = None) -> Sequence[Setting]:
+        """By kind and name: of each of these kinds the system's first `most`; None for all."""
+
+    async def named(self, kind: str, names: Sequence[str]) -> Sequence[Setting]:
+        """By name: the system's of one kind that have these names."""
 
     async def owned(self, kind: str) -> Sequence[Setting]:
         """Those of one kind of all users, by owner and name."""

@@ -176,11 +176,16 @@ class MemorySettings:
         self._state.check()
         return self._state.settings.get(setting_id(kind, name, owner))
 
-    async def all(self, kind: str = "", owner: UUID | None = None, without: str = "") -> Sequence[Setting]:
+    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
         self._state.check()
-        kept = self._state.settings.values()
-        found = (each for each in kept if each.owner == owner and each.kind != without)
+        found = (each for each in self._state.settings.values() if each.owner == owner)
         return sorted((s for s in found if kind in ("", s.kind)), key=lambda s: (s.kind, s.name))
+
+    async def first(self, kinds: Sequence[str], most: int | None = None) -> Sequence[Setting]:
+        return [each for kind in sorted(set(kinds)) for each in (await self.all(kind))[:most]]
+
+    async def named(self, kind: str, names: Sequence[str]) -> Sequence[Setting]:
+        return [each for each in await self.all(kind) if each.name in names]
 
     async def owned(self, kind: str) -> Sequence[Setting]:
         self._state.check()

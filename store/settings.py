@@ -12,7 +12,7 @@ from store.model import Setting, clean, setting_id
 ONE = "select kind, name, body::text, owner from public.setting where id = %s and not deleted"
 ALL = """
 select kind, name, body::text, owner from public.setting
- where owner is not distinct from %s and (%s = '' or kind = %s) and kind <> %s and not deleted
+ where owner is not distinct from %s and (%s = '' or kind = %s) and not deleted
  order by kind, name"""
 OWNED = """
 select kind, name, body::text, owner from public.setting
@@ -23,6 +23,13 @@ COLUMNS = "select kind, name, body::text, owner from public.setting where owner 
 PAGE = f"{COLUMNS} and kind = %s and name > %s order by name limit %s"
 COUNT = "select count(*) from public.setting where owner is null and not deleted and kind = %s"
 NUMBERED = f"{COLUMNS} and kind = %s and body->>'extension' = %s order by name"
+FIRST = f"""
+select found.* from unnest(%s::text[]) as wanted (kind)
+ cross join lateral ({COLUMNS} and kind = wanted.kind order by name limit %s) found
+ order by found.kind, found.name"""
+# For itself: the planner would read the whole table for a limit that is none.
+KINDS = f"{COLUMNS} and kind = any(%s) order by kind, name"
+NAMED = f"{COLUMNS} and id = any(%s) order by name"
 # Ranges and not a pattern: of a pattern that is a parameter no index can be used. Ordered as the indexes are,
 # so that no more is read than is wanted, of however many.
 ONE_WAY = f"""({COLUMNS} and kind = %(kind)s
@@ -42,8 +49,16 @@ class PostgresSettings:
         rows = await self._connections.query(ONE, (setting_id(kind, name, owner),))
         return _setting(rows[0]) if rows else None
 
-    async def all(self, kind: str = "", owner: UUID | None = None, without: str = "") -> Sequence[Setting]:
-        return [_setting(row) for row in await self._connections.query(ALL, (owner, kind, kind, without))]
+    async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
+        return [_setting(row) for row in await self._connections.query(ALL, (owner, kind, kind))]
+
+    async def first(self, kinds: Sequence[str], most: int | None = None) -> Sequence[Setting]:
+        query, more = (KINDS, ()) if most is None else (FIRST, (most,))
+        return [_setting(row) for row in await self._connections.query(query, (list(kinds), *more))]
+
+    async def named(self, kind: str, names: Sequence[str]) -> Sequence[Setting]:
+        ids = [setting_id(kind, name, None) for name in names]
+        return [_setting(row) for row in await self._connections.query(NAMED, (ids,))]
 
     async def owned(self, kind: str) -> Sequence[Setting]:
         return [_setting(row) for row in await self._connections.query(OWNED, (kind,))]

@@ -50,6 +50,7 @@ class Book:
 
     rules: Mapping[str, RoutingRule]
     handlers: Mapping[str, CallHandler]
+    """Of these and of interviews those that may be meant."""
     schedules: Mapping[str, Schedule]
     holidays: Mapping[str, Holidays]
     now: datetime
@@ -227,7 +228,8 @@ class Pilot:
         invite, settings = call.invite, self._settings
         callers = (invite.identified, *spellings(caller_of(invite)))
         looked, book = await asyncio.gather(
-            self._phonebook.look_up(candidates(invite, settings), callers), self._book()
+            self._phonebook.look_up(candidates(invite, settings), callers),
+            self._book(candidates(invite, settings)),
         )
         caller = _caller(invite, looked.found)
         board = Switchboard(desk, call, self._phonebook, self._greetings, caller, looked.away)
@@ -238,15 +240,21 @@ class Pilot:
         finally:
             missed += filter(None, [board.missed])
 
-    async def _book(self) -> Book:
+    async def _book(self, numbers: Sequence[str]) -> Book:
+        """With whatever is dialled by these numbers."""
         policies = self._policies
+        handlers: dict[str, CallHandler] = {}
+        interviews: dict[str, Interview] = {}
+        for number in numbers:
+            handlers |= await policies.numbered(CallHandler, number)
+            interviews |= await policies.numbered(Interview, number)
         return Book(
             await policies.all(RoutingRule),
-            await policies.all(CallHandler),
+            handlers,
             await policies.all(Schedule),
             await policies.all(Holidays),
             self._now(),
-            await policies.all(Interview),
+            interviews,
         )
 
 

@@ -27,7 +27,7 @@ from voicemail.policy.book import classes_of, options_of_all, parsed
 from voicemail.policy.listening import Sort
 from voicemail.policy.model import Members, Undeliverable
 from voicemail.policy.quota import QuotaState, state_of
-from voicemail.recipients import UNDELIVERABLE, Expanded, Plan, expand, plan
+from voicemail.recipients import DEEPEST, UNDELIVERABLE, Expanded, Plan, expand, list_of, plan
 
 log = structlog.get_logger()
 
@@ -55,12 +55,26 @@ async def post(store: Store, entry: SpoolEntry, audio: bytes, wait: float) -> De
 
 async def planned(store: Store, addressees: Sequence[str]) -> Plan:
     """Whose mailboxes these addressees are, now. Raises Unavailable."""
-    lists = {each.name: parsed(Members, each) for each in await store.settings.all(Members.KIND)}
-    members: dict[str, Sequence[str]] = {name: each.members for name, each in lists.items() if each}
-    last = await store.settings.get(Undeliverable.KIND, "default")
-    members[UNDELIVERABLE] = ((last and parsed(Undeliverable, last)) or Undeliverable()).members
-    expanded = expand(addressees, members)
+    expanded = expand(addressees, await _members(store, addressees))
     return plan(expanded, await _found(store, expanded))
+
+
+async def _members(store: Store, addressees: Sequence[str]) -> Mapping[str, Sequence[str]]:
+    """Of the lists among them, and of those within: of very many that there may be. Raises Unavailable."""
+    last = await store.settings.get(Undeliverable.KIND, "default")
+    members: dict[str, Sequence[str]] = {
+        UNDELIVERABLE: ((last and parsed(Undeliverable, last)) or Undeliverable()).members
+    }
+    level: Sequence[str] = (*addressees, *members[UNDELIVERABLE])
+    for _ in range(DEEPEST + 1):
+        names = [name for name in {list_of(each) for each in level} if name and name not in members]
+        if not names:
+            break
+        read = {each.name: parsed(Members, each) for each in await store.settings.named(Members.KIND, names)}
+        found = {name: each.members for name, each in read.items() if each}
+        members |= found
+        level = [each for there in found.values() for each in there]
+    return members
 
 
 async def _found(store: Store, expanded: Expanded) -> Mapping[str, UUID | None]:

@@ -39,7 +39,10 @@ async def test_a_setting_is_added_replaced_and_removed(store: Store) -> None:
         await store.settings.put(row)
     assert await store.settings.all() == rows[:3]
     assert await store.settings.all("cos") == rows[:2]
-    assert await store.settings.all(without="cos") == rows[2:3]
+    assert await store.settings.first(["schedule", "cos", "none"]) == rows[:3]
+    assert await store.settings.first(["schedule", "cos"], 1) == [rows[0], rows[2]]
+    assert await store.settings.named("cos", ["sales", "nobody", "default"]) == rows[:2]
+    assert await store.settings.named("options", ["options"]) == []
     assert await store.settings.all("options", ann) == await store.settings.owned("options") == rows[3:]
     assert await store.settings.get("options", "options", ann) == rows[3]
     assert await store.settings.get("options", "options") is None
@@ -47,7 +50,8 @@ async def test_a_setting_is_added_replaced_and_removed(store: Store) -> None:
     await store.settings.put(newer)
     assert await store.settings.get("cos", "default") == newer
     await store.settings.remove("cos", "default")
-    assert await store.settings.all("cos") == rows[1:2]
+    assert await store.settings.all("cos") == rows[1:2] == await store.settings.first(["cos"])
+    assert await store.settings.named("cos", ["default"]) == []
     with pytest.raises(NotFound, match="no cos 'default'"):
         await store.settings.remove("cos", "default")
     await store.settings.put(rows[0])

@@ -1,6 +1,6 @@
 """To whom: numbers, names spelled by keypad, system lists, private lists; heard again, and taken back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
 from sip.call import Call, Sound
@@ -152,12 +152,9 @@ async def _by_number(desk: Desk, call: Call, user: User, number: str) -> Address
     """A user, a system list, a private list: the first that has it. Else what to say."""
     if found := await reach(desk.store.users.by_extension(number)):
         return Addressee((found.extension,), await spoken(desk, found))
-    if (lists := await _lists(desk, user)) is not None:
-        for name, each in lists.items():
-            if each.extension == number:
-                return await _of_list(desk, name, each)
-    elif any(each.extension == number for each in (await desk.policies.all(Members)).values()):
-        return ("not_allowed",)
+    for name, each in (await desk.policies.numbered(Members, number)).items():
+        allowed = (await class_of(desk, user)).may_send_to_lists
+        return await _of_list(desk, name, each) if allowed else ("not_allowed",)
     private = await desk.policies.of(PrivateList, user.id)
     mine = private.get(str(int(number))) if len(number) <= 2 else None
     if mine is None:
@@ -175,10 +172,10 @@ async def spoken(desk: Desk, user: User) -> tuple[Sound, ...]:
     return (await desk.sounds.file(audio),) if audio else desk.words.digits(user.extension)
 
 
-async def _lists(desk: Desk, user: User) -> dict[str, Members] | None:
-    """The system's lists; None when the user may not send to them."""
+async def _lists(desk: Desk, user: User) -> Mapping[str, Members]:
+    """The system's lists, if the user may send to them."""
     cos = await class_of(desk, user)
-    return dict(await desk.policies.all(Members)) if cos.may_send_to_lists else None
+    return await reach(desk.policies.spoken(Members)) if cos.may_send_to_lists else {}
 
 
 async def _of_list(desk: Desk, name: str, members: Members) -> Addressee:
@@ -194,7 +191,7 @@ async def _of_list(desk: Desk, name: str, members: Members) -> Addressee:
 async def _by_name(desk: Desk, call: Call, user: User, keys: str) -> Addressee | tuple[Sound, ...]:
     """The one that the user means, among those whose names begin so. Else what to say."""
     found: list[User | str] = list(matches(keys, await _listed(desk)))
-    lists = await _lists(desk, user) or {}
+    lists = await _lists(desk, user)
     found += [name for name, each in lists.items() if spelled(each.display_name or name).startswith(keys)]
     away = await contacts_named(desk, user, keys)
     if not found and not away:
@@ -206,7 +203,7 @@ async def _by_name(desk: Desk, call: Call, user: User, keys: str) -> Addressee |
     return await _one_of(desk, call, offered)
 
 
-async def _named(desk: Desk, found: User | str, lists: dict[str, Members]) -> Addressee:
+async def _named(desk: Desk, found: User | str, lists: Mapping[str, Members]) -> Addressee:
     if isinstance(found, str):
         return await _of_list(desk, found, lists[found])
     return Addressee((found.extension,), await spoken(desk, found))

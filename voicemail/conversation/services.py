@@ -88,9 +88,8 @@ async def greetings_of_handlers(desk: Desk, call: Call, user: User) -> None:
 
 async def owned(desk: Desk, user: User, number: str) -> str:
     """The name of the handler with this number, if the user is one of its owners; else ""."""
-    handlers = await desk.policies.all(CallHandler)
-    numbered = ((name, each) for name, each in handlers.items() if each.extension == number)
-    return next((name for name, each in numbered if user.extension in each.owners), "")
+    handlers = await desk.policies.numbered(CallHandler, number)
+    return next((name for name, each in handlers.items() if user.extension in each.owners), "")
 
 
 async def _keeper(desk: Desk, user: User, name: str, number: str) -> User:

@@ -170,7 +170,8 @@ class Switchboard:
         if mailbox := await self._mailbox(number, transfer=True):
             return mailbox
         policies = self._desk.policies
-        return place_with(number, await policies.all(CallHandler), await policies.all(Interview))
+        handlers = await policies.numbered(CallHandler, number)
+        return place_with(number, handlers, await policies.numbered(Interview, number))
 
     async def _mailbox(self, number: str, transfer: bool) -> Mailbox | None:
         """Of a number that is a user's, or may be one while nobody can tell."""

@@ -2,9 +2,13 @@
 
 One per worker. While the store is away, what was read last goes on to hold, and else the defaults: a call
 never ends for want of a policy.
+
+Of the kinds of which there may be very many (MANY) only the first are read again and again; of a house that
+has more, the others are asked for one by one.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -18,8 +22,22 @@ from store.errors import StoreError, Unavailable
 from store.model import Setting
 from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
-from voicemail.policy.locations import Contact
-from voicemail.policy.model import ClassOfService, UserOptions
+from voicemail.policy.key_map import KeyMap
+from voicemail.policy.locations import Location
+from voicemail.policy.model import (
+    Aging,
+    CallHandler,
+    ClassOfService,
+    Holidays,
+    Interview,
+    Members,
+    PinRules,
+    RestrictionTable,
+    RoutingRule,
+    Schedule,
+    Undeliverable,
+    UserOptions,
+)
 
 log = structlog.get_logger()
 P = TypeVar("P", bound=Policy)
@@ -32,8 +50,17 @@ JUST_NOW = timedelta(milliseconds=300)
 """How long a user's options are used without looking again: while somebody signs in, they are asked for
 half a dozen times."""
 OPTIONS = "options"
-MANY = 20
+MANY_USERS = 20
 """Users from which on the options of all are read instead of each's."""
+FEW: tuple[type[Policy], ...] = (
+    Schedule, Holidays, RoutingRule, RestrictionTable, PinRules, ClassOfService, Aging, Undeliverable,
+    Location, KeyMap,
+)  # fmt: skip
+MANY: tuple[type[Policy], ...] = (CallHandler, Interview, Members)
+FIRST = 300
+"""Of each of these so many."""
+MOST_ASKED = 1000
+"""Answers that are kept of what was asked one by one."""
 
 
 class Policies:
@@ -47,6 +74,10 @@ class Policies:
         self._system: Mapping[tuple[str, str], Setting] = {}
         self._read: dict[tuple[str, str], tuple[Setting, Any]] = {}
         self._whole: dict[type[Policy], Mapping[str, Any]] = {}
+        self._more: frozenset[str] = frozenset()
+        """Kinds of which there are more than the first."""
+        self._asked: dict[tuple[str, str, str], tuple[datetime, Sequence[Setting]]] = {}
+        """When, and what, the store last answered to (kind, "name" or "number", which)."""
         self._options: dict[UUID, UserOptions] = {}
         self._looked: dict[UUID, datetime] = {}
         """When they were read or written last."""
@@ -57,16 +88,60 @@ class Policies:
         """The system's policy of this name; None when there is none, not even built in."""
         await self._refresh()
         found = self._system.get((kind.KIND, name))
+        if found is None and kind.KIND in self._more:
+            found = next(iter(await self._ask(kind.KIND, "name", name)), None)
         return (found and self._parsed(kind, found)) or BUILT_IN.get(kind, {}).get(name)
 
+    async def numbered(self, kind: type[P], number: str) -> Mapping[str, P]:
+        """Those of one of MANY that are dialled by this number, by name: one at most, where nothing is
+        wrong."""
+        known = await self._first(kind)
+        found = {name: each for name, each in known.items() if getattr(each, "extension", "") == number}
+        if found or not number or kind.KIND not in self._more:
+            return found if number else {}
+        asked = await self._ask(kind.KIND, "number", number)
+        return {each.name: read for each in asked if (read := self._parsed(kind, each))}
+
+    async def spoken(self, kind: type[P]) -> Mapping[str, P]:
+        """All of a kind by name, however many, for somebody who spells. Raises Unavailable."""
+        known = await self._first(kind)
+        if kind.KIND not in self._more:
+            return known
+        found = await self._store.settings.all(kind.KIND)
+        return {each.name: read for each in found if (read := parsed(kind, each))}
+
     async def all(self, kind: type[P]) -> Mapping[str, P]:
-        """By name, built-in ones included."""
+        """Of one of FEW: by name, built-in ones included."""
+        assert kind in FEW, f"there may be too many of {kind.KIND}"
+        return await self._first(kind)
+
+    async def _first(self, kind: type[P]) -> Mapping[str, P]:
         await self._refresh()
         if kind not in self._whole:
             own = {s.name: self._parsed(kind, s) for s in self._system.values() if s.kind == kind.KIND}
             there = {name: each for name, each in own.items() if each}
             self._whole[kind] = {**BUILT_IN.get(kind, {}), **there}
         return self._whole[kind]
+
+    async def _ask(self, kind: str, by: str, which: str) -> Sequence[Setting]:
+        """The store's answer, as it was a moment ago; the last one, or nothing, while the store is away."""
+        at, kept = self._asked.get((kind, by, which), (None, ()))
+        now = self._now()
+        if at and timedelta(0) <= now - at < FRESH:
+            return kept
+        settings = self._store.settings
+        try:
+            async with asyncio.timeout(WITHIN):
+                asked = settings.named(kind, [which]) if by == "name" else settings.numbered(kind, which)
+                found = await asked
+        except (StoreError, TimeoutError) as error:
+            log.warning("policy cannot be looked up", kind=kind, why=str(error) or "no answer", **{by: which})
+            return kept
+        self._asked.pop((kind, by, which), None)  # so that the oldest answer is the first
+        self._asked[kind, by, which] = now, found
+        if len(self._asked) > MOST_ASKED:
+            del self._asked[next(iter(self._asked))]
+        return found
 
     def _parsed(self, kind: type[P], setting: Setting) -> P | None:
         """Each body is parsed once: a call may look through thousands of handlers."""
@@ -153,11 +228,14 @@ class Policies:
         now = self._now()
         try:
             async with asyncio.timeout(WITHIN):
-                found = await self._store.settings.all(without=Contact.KIND)
+                few = await self._store.settings.first([each.KIND for each in FEW])
+                many = await self._store.settings.first([each.KIND for each in MANY], FIRST)
         except (StoreError, TimeoutError) as error:
             log.warning("policies cannot be looked up", why=str(error) or "no answer")
         else:
-            self._keep({(each.kind, each.name): each for each in found})
+            self._keep({(each.kind, each.name): each for each in (*few, *many)})
+            there = Counter(each.kind for each in many)
+            self._more = frozenset(kind for kind, count in there.items() if count >= FIRST)
         self._read_at = now
 
     def _keep(self, system: Mapping[tuple[str, str], Setting]) -> None:
@@ -184,7 +262,7 @@ async def classes_of(store: Store, users: Sequence[UUID]) -> Mapping[UUID, Class
 
 async def options_of_all(store: Store, users: Sequence[UUID]) -> Mapping[UUID, UserOptions]:
     """As `options_of`, of each of these users."""
-    if len(users) <= MANY:
+    if len(users) <= MANY_USERS:
         return {user: await options_of(store, user) for user in users}
     there = {each.owner: parsed(UserOptions, each) for each in await store.settings.owned(UserOptions.KIND)}
     return {user: there.get(user) or UserOptions() for user in users}

@@ -18,10 +18,10 @@ from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.menu import Menu, choose
 from voicemail.conversation.setup.greetings import cos_of
 from voicemail.policy.base import Policy
-from voicemail.policy.book import parsed
+from voicemail.policy.book import MANY, parsed
 from voicemail.policy.house import ALTERNATE, OWN, House, is_own
 from voicemail.policy.locations import Contact, Location
-from voicemail.policy.model import CallHandler, Interview, Members, RestrictionTable
+from voicemail.policy.model import RestrictionTable
 from voicemail.policy.numbers import allowed, normalised
 from voicemail.policy.references import taken
 
@@ -116,8 +116,8 @@ async def numbers_of(desk: Desk, user: User) -> list[str]:
 async def in_use(desk: Desk, number: str) -> str:
     """What the number leads to by now, in words; "" for nothing. Raises Unavailable."""
     policies, user = desk.policies, await reach(desk.store.users.by_extension(number))
-    kinds = (CallHandler, Interview, Members, Location)
-    there: dict[str, Mapping[str, Policy]] = {kind.KIND: await policies.all(kind) for kind in kinds}
+    there: dict[str, Mapping[str, Policy]] = {Location.KIND: await policies.all(Location)}
+    there |= {kind.KIND: await policies.numbered(kind, number) for kind in MANY}
     contacts = await reach(desk.store.settings.numbered(Contact.KIND, number))
     there[Contact.KIND] = {each.name: read for each in contacts if (read := parsed(Contact, each))}
     return taken(House(there, {number: user} if user else {}), number)
