@@ -1,5 +1,6 @@
 """To whom: numbers, names spelled by keypad, system lists, private lists; heard again, and taken back."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
@@ -9,12 +10,12 @@ from voicemail.conversation.addressee import NAME as NAME
 from voicemail.conversation.addressee import Addressee as Addressee
 from voicemail.conversation.addressee import class_of as class_of
 from voicemail.conversation.desk import Desk, reach
+from voicemail.conversation.directory import listed
 from voicemail.conversation.elsewhere import contacts_named, elsewhere_by_number, spoken_elsewhere
 from voicemail.conversation.menu import HELP, ROUNDS, Mapped, Menu, choose
-from voicemail.names import matches, spelled
-from voicemail.policy.book import parsed
+from voicemail.names import matches
 from voicemail.policy.key_map import AddressKeys
-from voicemail.policy.model import Members, MenuStyle, PrivateList, UserOptions
+from voicemail.policy.model import Members, MenuStyle, PrivateList
 from voicemail.recipients import LIST
 
 MOST_DIGITS = 20
@@ -172,10 +173,10 @@ async def spoken(desk: Desk, user: User) -> tuple[Sound, ...]:
     return (await desk.sounds.file(audio),) if audio else desk.words.digits(user.extension)
 
 
-async def _lists(desk: Desk, user: User) -> Mapping[str, Members]:
-    """The system's lists, if the user may send to them."""
+async def _lists(desk: Desk, user: User, keys: str) -> Mapping[str, Members]:
+    """The system's lists whose names begin so, if the user may send to them."""
     cos = await class_of(desk, user)
-    return await reach(desk.policies.spoken(Members)) if cos.may_send_to_lists else {}
+    return await desk.policies.spelled(Members, keys) if cos.may_send_to_lists else {}
 
 
 async def _of_list(desk: Desk, name: str, members: Members) -> Addressee:
@@ -190,9 +191,10 @@ async def _of_list(desk: Desk, name: str, members: Members) -> Addressee:
 
 async def _by_name(desk: Desk, call: Call, user: User, keys: str) -> Addressee | tuple[Sound, ...]:
     """The one that the user means, among those whose names begin so. Else what to say."""
-    found: list[User | str] = list(matches(keys, await _listed(desk)))
-    lists = await _lists(desk, user)
-    found += [name for name, each in lists.items() if spelled(each.display_name or name).startswith(keys)]
+    everybody = await reach(desk.store.users.all())
+    people = await listed(desk, await asyncio.to_thread(matches, keys, everybody))
+    lists = await _lists(desk, user, keys)
+    found: list[User | str] = [*people, *lists]
     away = await contacts_named(desk, user, keys)
     if not found and not away:
         return ("directory_nobody",)
@@ -207,13 +209,6 @@ async def _named(desk: Desk, found: User | str, lists: Mapping[str, Members]) ->
     if isinstance(found, str):
         return await _of_list(desk, found, lists[found])
     return Addressee((found.extension,), await spoken(desk, found))
-
-
-async def _listed(desk: Desk) -> list[User]:
-    settings = await reach(desk.store.settings.owned(UserOptions.KIND))
-    options = {each.owner: parsed(UserOptions, each) for each in settings}
-    hidden = {owner for owner, each in options.items() if each and not each.listed}
-    return [each for each in await reach(desk.store.users.all()) if each.name and each.id not in hidden]
 
 
 async def _one_of(desk: Desk, call: Call, offered: Sequence[Addressee]) -> Addressee | tuple[Sound, ...]:

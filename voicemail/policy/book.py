@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from store.api import Store
 from store.errors import StoreError, Unavailable
 from store.model import Setting
+from voicemail.names import spelled
 from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.key_map import KeyMap
@@ -59,6 +60,8 @@ FEW: tuple[type[Policy], ...] = (
 MANY: tuple[type[Policy], ...] = (CallHandler, Interview, Members)
 FIRST = 300
 """Of each of these so many."""
+MOST_SPELLED = 20
+"""So many whose names begin alike: more than anybody would listen to."""
 MOST_ASKED = 1000
 """Answers that are kept of what was asked one by one."""
 
@@ -77,7 +80,7 @@ class Policies:
         self._more: frozenset[str] = frozenset()
         """Kinds of which there are more than the first."""
         self._asked: dict[tuple[str, str, str], tuple[datetime, Sequence[Setting]]] = {}
-        """When, and what, the store last answered to (kind, "name" or "number", which)."""
+        """When, and what, the store last answered to (kind, "name", "number" or "keys", which)."""
         self._options: dict[UUID, UserOptions] = {}
         self._looked: dict[UUID, datetime] = {}
         """When they were read or written last."""
@@ -102,13 +105,15 @@ class Policies:
         asked = await self._ask(kind.KIND, "number", number)
         return {each.name: read for each in asked if (read := self._parsed(kind, each))}
 
-    async def spoken(self, kind: type[P]) -> Mapping[str, P]:
-        """All of a kind by name, however many, for somebody who spells. Raises Unavailable."""
+    async def spelled(self, kind: type[P], keys: str) -> Mapping[str, P]:
+        """Those of one of MANY whose display name begins so on a telephone's keys, by name; of those that
+        are read, without one, the name itself. Of very many it is not said which."""
         known = await self._first(kind)
-        if kind.KIND not in self._more:
-            return known
-        found = await self._store.settings.all(kind.KIND)
-        return {each.name: read for each in found if (read := parsed(kind, each))}
+        found = {name: each for name, each in known.items() if _spelling(name, each).startswith(keys)}
+        if keys and kind.KIND in self._more:
+            asked = await self._ask(kind.KIND, "keys", keys)
+            found |= {each.name: read for each in asked if (read := self._parsed(kind, each))}
+        return found if keys else {}
 
     async def all(self, kind: type[P]) -> Mapping[str, P]:
         """Of one of FEW: by name, built-in ones included."""
@@ -129,11 +134,9 @@ class Policies:
         now = self._now()
         if at and timedelta(0) <= now - at < FRESH:
             return kept
-        settings = self._store.settings
         try:
             async with asyncio.timeout(WITHIN):
-                asked = settings.named(kind, [which]) if by == "name" else settings.numbered(kind, which)
-                found = await asked
+                found = await self._look(kind, by, which)
         except (StoreError, TimeoutError) as error:
             log.warning("policy cannot be looked up", kind=kind, why=str(error) or "no answer", **{by: which})
             return kept
@@ -142,6 +145,16 @@ class Policies:
         if len(self._asked) > MOST_ASKED:
             del self._asked[next(iter(self._asked))]
         return found
+
+    async def _look(self, kind: str, by: str, which: str) -> Sequence[Setting]:
+        settings = self._store.settings
+        match by:
+            case "name":
+                return await settings.named(kind, [which])
+            case "number":
+                return await settings.numbered(kind, which)
+            case _:
+                return await settings.spelled(kind, which, MOST_SPELLED)
 
     def _parsed(self, kind: type[P], setting: Setting) -> P | None:
         """Each body is parsed once: a call may look through thousands of handlers."""
@@ -242,6 +255,10 @@ class Policies:
         if system != self._system:
             self._system, self._whole = system, {}
             self._read = {key: each for key, each in self._read.items() if key in system}
+
+
+def _spelling(name: str, policy: Policy) -> str:
+    return spelled(getattr(policy, "display_name", "") or name)
 
 
 async def options_of(store: Store, user_id: UUID) -> UserOptions:

@@ -9,8 +9,9 @@ from enum import StrEnum
 from typing import Annotated, ClassVar
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import Field, computed_field
 
+from voicemail.names import spelled
 from voicemail.policy.base import DAY, MEGABYTE, Policy
 from voicemail.policy.key_map import STANDARD
 from voicemail.policy.listening import Order, Says, Sort
@@ -384,6 +385,12 @@ class Members(Policy):
     extension: str = ""
     """By which users address it; "" for by name only."""
     members: tuple[str, ...] = ()
+
+    @computed_field  # type: ignore[prop-decorator]
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """How its name is spelled on a telephone's keys; the store looks for it by these."""
+        return tuple(filter(None, (spelled(self.display_name),)))
 
 
 class PrivateList(Members):

@@ -75,7 +75,6 @@ async def test_those_beyond_the_first_are_found_by_name_and_number(home: House) 
     assert await policies.get(CallHandler, "h9999") is None
     assert await policies.numbered(CallHandler, "79999") == {} == await policies.numbered(CallHandler, "")
     assert await policies.get(CallHandler, "goodbye"), "what is supplied is always there"
-    assert len(await policies.spoken(Members)) == BEYOND
     with pytest.raises(AssertionError, match="too many"):
         await policies.all(CallHandler)
 
@@ -104,7 +103,7 @@ async def test_a_small_house_asks_for_nothing_one_by_one(
         policies, asked = home.desk().policies, reads(home, monkeypatch)
         assert names(await policies.numbered(CallHandler, "600")) == ["sales"]
         assert await policies.get(CallHandler, "nobody") is None
-        assert await policies.numbered(Members, "601") == {} == await policies.spoken(Members)
+        assert await policies.numbered(Members, "601") == {} == await policies.spelled(Members, "7")
         assert asked == ["first", "first"]
 
 
@@ -144,6 +143,17 @@ async def test_a_caller_who_dials_the_number_of_one_of_them_reaches_it(home: Hou
     lost = home.call(invite=Invite("c", PILOT, "+4930555"))
     await home.pilot().handle(lost)
     assert "opening_welcome" in lost.heard
+
+
+async def test_lists_are_found_by_the_keys_of_their_names(home: House) -> None:
+    await put(home, "zz", Members(display_name="Zürich", extension="600"))
+    await put(home, "aa", Members(display_name="Zug"))
+    await put(home, "zebra", Members())
+    policies = home.desk().policies
+    assert names(await policies.spelled(Members, "98")) == ["aa", "zz"]
+    assert names(await policies.spelled(Members, "987")) == ["zz"]
+    assert names(await policies.spelled(Members, "5")) == [f"l{n:04}" for n in range(FIRST - 1)]
+    assert await policies.spelled(Members, "") == {} == await policies.spelled(Members, "93")
 
 
 async def test_lists_in_lists_are_read_where_they_are_named(
