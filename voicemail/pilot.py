@@ -30,7 +30,8 @@ from voicemail.missed import report
 from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.book import Policies
 from voicemail.policy.builtin import OPENING
-from voicemail.policy.model import Action, CallHandler, Go, Holidays, Interview, RoutingRule, Schedule, Table
+from voicemail.policy.interview import Interview
+from voicemail.policy.model import Action, CallHandler, Go, Holidays, RoutingRule, Schedule, Table
 from voicemail.policy.numbers import spellings
 from voicemail.policy.routing import LAST, Facts, decide
 from voicemail.policy.schedule import is_active

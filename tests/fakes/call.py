@@ -172,6 +172,8 @@ class ScriptedCall:
         self._moment()
         step = self._next()
         assert isinstance(step, str), f"the script has {step!r} where digits are asked for"
+        if not step:
+            self.clock.pass_(wait)
         return step[:most]
 
     async def record(self, path: Path, limits: RecordLimits) -> Recording:

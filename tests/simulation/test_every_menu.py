@@ -32,17 +32,16 @@ from voicemail.conversation.dispatch import DURING_DISPATCH
 from voicemail.conversation.hear_messages import DURING
 from voicemail.conversation.menu import HELP, Mapped, Menu
 from voicemail.policy.book import OPTIONS
+from voicemail.policy.interview import Interview, question_kind
 from voicemail.policy.model import (
     Action,
     CallHandler,
     ClassOfService,
     Go,
-    Interview,
     MenuStyle,
     RoutingRule,
     Table,
     UserOptions,
-    question_kind,
 )
 from voicemail.policy.transfers import OnBusy, Transfer
 from voicemail.prompts import SHIPPED, catalogue

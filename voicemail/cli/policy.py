@@ -22,6 +22,7 @@ from voicemail.policy.book import parsed
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.elsewhere import is_address
 from voicemail.policy.house import House, look, with_contacts
+from voicemail.policy.interview import Interview, question_kind
 from voicemail.policy.key_map import KeyMap
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
@@ -29,14 +30,12 @@ from voicemail.policy.model import (
     CallHandler,
     ClassOfService,
     Holidays,
-    Interview,
     Members,
     PinRules,
     RestrictionTable,
     RoutingRule,
     Schedule,
     Undeliverable,
-    question_kind,
 )
 from voicemail.policy.references import NOUNS, doubts, mistakes, needed_by
 from voicemail.policy.text import changed, keys, shown

@@ -64,7 +64,7 @@ async def wanted(call: Call, host: Host, key: str) -> Action | str:
     """What a key does, or the extension that it begins."""
     dialling = host.dialling
     if dialling and key.isdigit() and key not in dialling.locked:
-        more = await call.digits(most=LONGEST - 1, wait=dialling.wait)
+        more = await call.digits(most=LONGEST - 1, wait=dialling.wait_after(key))
         if more == "*":
             return RESTART
         if more or key not in host.keys:

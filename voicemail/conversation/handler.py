@@ -71,7 +71,9 @@ def dialling(handler: CallHandler) -> Dialling | None:
     """None when callers may not dial extensions there."""
     if not handler.extensions_may_be_dialled:
         return None
-    return Dialling(handler.wait_for_digits, handler.locked_keys, handler.prepend_digits)
+    after = handler.wait_for_digits_after
+    locked = handler.locked_keys + "".join(key for key, seconds in after.items() if not seconds)
+    return Dialling(handler.wait_for_digits, locked, handler.prepend_digits, after)
 
 
 def letterbox(handler: CallHandler, to: tuple[str, ...], longest: float) -> Letterbox:

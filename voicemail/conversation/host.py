@@ -10,7 +10,8 @@ from uuid import UUID
 from sip.call import Sound
 from sip.invite import Reason
 from store.model import User
-from voicemail.policy.model import Action, CallHandler, Go, GreetingSwitch, Interview, RestrictionTable
+from voicemail.policy.interview import Interview
+from voicemail.policy.model import Action, CallHandler, Go, GreetingSwitch, RestrictionTable
 from voicemail.policy.transfers import Transfer
 
 ALL_KEYS = "0123456789*#"
@@ -131,6 +132,12 @@ class Dialling:
     locked: str = ""
     prepend: str = ""
     """Digits that are put before those dialled."""
+    after: Mapping[str, float] = field(default_factory=dict)
+    """How long single keys wait instead."""
+
+    def wait_after(self, key: str) -> float:
+        """Seconds for more digits when this one was the first."""
+        return self.after.get(key, self.wait)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from voicemail.conversation.handler import addressees
 from voicemail.conversation.leave_message import LONGEST_TEXT
 from voicemail.conversation.letter import Letter
 from voicemail.conversation.lookup import Lookup
-from voicemail.policy.model import Interview, question_kind
+from voicemail.policy.interview import Interview, question_kind
 
 log = structlog.get_logger()
 

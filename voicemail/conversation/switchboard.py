@@ -40,7 +40,8 @@ from voicemail.conversation.user_side import user_side
 from voicemail.greetings import Greetings
 from voicemail.phonebook import Phonebook, may_be_extension
 from voicemail.policy.builtin import GOODBYE, OPENING
-from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, Interview, RestrictionTable
+from voicemail.policy.interview import Interview
+from voicemail.policy.model import Action, CallHandler, ClassOfService, Go, RestrictionTable
 from voicemail.policy.numbers import allowed
 from voicemail.policy.transferred import HANDLERS_TABLE
 from voicemail.words import DEFAULT

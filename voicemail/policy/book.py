@@ -23,6 +23,7 @@ from store.model import Setting
 from voicemail.names import spelled
 from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
+from voicemail.policy.interview import Interview
 from voicemail.policy.key_map import KeyMap
 from voicemail.policy.locations import Location
 from voicemail.policy.model import (
@@ -30,7 +31,6 @@ from voicemail.policy.model import (
     CallHandler,
     ClassOfService,
     Holidays,
-    Interview,
     Members,
     PinRules,
     RestrictionTable,

@@ -2,6 +2,7 @@
 
 from voicemail.policy.base import Policy
 from voicemail.policy.devices import Device
+from voicemail.policy.interview import Interview
 from voicemail.policy.key_map import KeyMap
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
@@ -10,7 +11,6 @@ from voicemail.policy.model import (
     ClassOfService,
     GreetingSwitch,
     Holidays,
-    Interview,
     Members,
     PinRules,
     PrivateList,

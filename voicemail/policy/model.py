@@ -149,6 +149,9 @@ CALLER_KEYS: dict[str, Action] = {
 """What keys do during a user's greeting, by default."""
 
 
+Wait = Annotated[float, Field(ge=0, le=10)]
+
+
 class CallHandler(Policy):
     """Answers calls: opening greeting, operator, goodbye, and those that administrators make."""
 
@@ -159,8 +162,10 @@ class CallHandler(Policy):
     language: str = ""
     schedule: str = "weekdays"
     keys: dict[str, Action] = {}
-    wait_for_digits: float = Field(1.5, ge=0, le=10)
+    wait_for_digits: Wait = 1.5
     """Seconds a key that begins an extension waits for more digits."""
+    wait_for_digits_after: dict[str, Wait] = {}
+    """Those of single keys, for all that begins with them; 0: it acts at once, as a locked one."""
     extensions_may_be_dialled: bool = True
     locked_keys: str = ""
     """Keys that act at once, without waiting for more digits."""
@@ -178,33 +183,6 @@ class CallHandler(Policy):
     after_message: Action = Action(go=Go.HANDLER, target="goodbye")
     caller_may_edit: bool = True
     longest_message: float = Field(300.0, gt=0)
-
-
-Seconds = Annotated[float, Field(gt=0, le=300)]
-
-
-class Interview(Policy):
-    """Asks callers questions; what they answer is one message. A question's recording lies in the store's
-    greetings under `question_kind`, owned by `store.model.setting_id("interview", name)`."""
-
-    KIND: ClassVar[str] = "interview"
-    extension: str = ""
-    """A number that leads here when dialled; "" for none."""
-    display_name: str = ""
-    language: str = ""
-    questions: tuple[Seconds, ...] = Field((), max_length=20)
-    """For each question how long its answer may be."""
-    messages_to: tuple[str, ...] = ()
-    """Extensions or "list:<name>"."""
-    dispatch: bool = False
-    """The message is for whoever of those accepts it first."""
-    urgent: bool = False
-    after_message: Action = Action(go=Go.HANDLER, target="goodbye")
-
-
-def question_kind(number: int) -> str:
-    """Of a question (from 1): the kind of its recording."""
-    return f"question {number}"
 
 
 class Table(StrEnum):

@@ -8,8 +8,10 @@ from zoneinfo import available_timezones
 from voicemail.policy import key_map
 from voicemail.policy.base import Policy
 from voicemail.policy.devices import Device, device_mistakes
+from voicemail.policy.dialling import dialling_mistakes
 from voicemail.policy.elsewhere import domain_of, host_and_port, is_domain, location_of
 from voicemail.policy.house import House
+from voicemail.policy.interview import Interview
 from voicemail.policy.key_map import KeyMap
 from voicemail.policy.limits import why_too_many
 from voicemail.policy.locations import Contact, Location
@@ -21,7 +23,6 @@ from voicemail.policy.model import (
     Go,
     GreetingSwitch,
     Holidays,
-    Interview,
     Members,
     PinRules,
     Quota,
@@ -220,8 +221,7 @@ def _answering_mistakes(house: House, name: str, policy: CallHandler | Interview
 
 
 def _handler_mistakes(house: House, handler: CallHandler) -> Iterator[str]:
-    if handler.prepend_digits and not (handler.prepend_digits + "0").isdecimal():
-        yield f"prepend_digits: {handler.prepend_digits!r} is none (digits only)"
+    yield from dialling_mistakes(handler)
     yield from no_numbers(handler)
     yield from refused(house.all(RestrictionTable), HANDLERS_TABLE, handler)
 

@@ -1,7 +1,7 @@
 """Policies as administrators write and read them: `key=value`, one line each, also in CSV files.
 
 Whatever `shown` gives, `changed` takes. Nested values have dotted keys: `quota.warn=20M`,
-`transfer.enabled=yes`, `keys.5=user:4711`.
+`transfer.enabled=yes`, `keys.5=user:4711`, `wait_for_digits_after.5=3`.
 """
 
 import re
@@ -96,18 +96,21 @@ def _put(kind: type[Policy], data: dict[str, Any], key: str, whole: str, text: s
         data[name] = dict(data.get(name) or {})
         return _put(inner, data[name], rest, whole, text)
     if get_origin(inner) is dict and rest:
-        data[name] = _with_key(data.get(name), rest, whole, text)
+        data[name] = _with_key(get_args(inner)[1], data.get(name), rest, whole, text)
     elif rest or _is_nested(inner):
         raise VoicemailError(f"{whole}: there is no such key; known: {', '.join(keys(kind))}")
     else:
         data[name] = _read(annotation, whole, text)
 
 
-def _with_key(present: Mapping[str, Any] | None, key: str, whole: str, text: str) -> dict[str, Any]:
+def _with_key(
+    annotation: Any, present: Mapping[str, Any] | None, key: str, whole: str, text: str
+) -> dict[str, Any]:
+    """What is said of each telephone key, with this said of one."""
     if len(key) != 1 or key not in KEYS:
         raise VoicemailError(f"{whole}: {key!r} is no key of a telephone")
     rest = {each: value for each, value in (present or {}).items() if each != key}
-    return rest if text in (NOTHING, "") else rest | {key: _read(Action, whole, text)}
+    return rest if text in (NOTHING, "") else rest | {key: _read(annotation, whole, text)}
 
 
 def _read(annotation: Any, key: str, text: str) -> Any:

@@ -115,6 +115,34 @@ async def test_a_key_that_begins_an_extension_waits_unless_it_is_locked(home: Ho
     assert (await talk(home, TO_SALES, Barges("1"), LEAVES)).heard[1:] == [*BEN_GREETS, "tone"]
 
 
+@pytest.mark.parametrize(("key", "seconds"), [("1", 4.0), ("2", 0.5)])
+async def test_a_key_may_wait_for_more_digits_as_long_as_it_needs(
+    home: House, key: str, seconds: float
+) -> None:
+    keys = BEN_KEY | {"2": BEN_KEY["1"]}
+    await sales(home, keys=keys, wait_for_digits=0.5, wait_for_digits_after={"1": 4.0, "3": 9.0})
+    call, pressed = home.call(Barges(key), "", LEAVES, invite=TO_SALES), home.clock.now()
+    ben: list[float] = []
+
+    def note(sound: Sound) -> None:
+        if sound == BEN_GREETS[0]:
+            ben.append((home.clock.now() - pressed).total_seconds())
+
+    call.on_sound = note
+    await home.pilot().handle(call)
+    assert ben == [Barges(key).after + seconds]
+
+
+async def test_a_key_that_waits_begins_an_extension_and_one_that_does_not_is_locked(home: House) -> None:
+    await sales(home, keys=BEN_KEY, wait_for_digits_after={"1": 4.0})
+    assert (await talk(home, TO_SALES, Barges("1"), "001", LEAVES)).heard[5] == "n_1"
+    await sales(home, keys=BEN_KEY, wait_for_digits_after={"1": 0.0})
+    assert (await talk(home, TO_SALES, Barges("1"), LEAVES)).heard[1:] == [*BEN_GREETS, "tone"]
+    await sales(home, wait_for_digits_after={"1": 0.0})
+    call = await talk(home, TO_SALES, Barges("1"), Barges("2", "opening_welcome"), "001", LEAVES)
+    assert call.heard[:4] == ["opening_welcome", "invalid_key", "opening_welcome", "not_a_mailbox"]
+
+
 async def test_a_number_that_nobody_has_is_told_and_the_greeting_repeated(home: House) -> None:
     call = await talk(home, TO_PILOT, Barges("9"), "999", Barges("*", "dial_extension"), "1001", PIN)
     assert call.heard[:5] == ["opening_welcome", "not_a_mailbox", *WELCOME, "welcome"]

@@ -74,6 +74,20 @@ def test_what_is_supplied_can_be_changed_and_had_back_but_is_never_missing(voice
     assert told == "cos 'default' is as it was supplied, and always there"
 
 
+def test_single_keys_of_a_handler_wait_as_long_as_is_set(voicemail: CommandLine) -> None:
+    voicemail.good("handler", "set", "shop", "wait_for_digits_after.5=3", "wait_for_digits_after.2=0")
+    voicemail.good("handler", "set", "shop", "locked_keys=2", "wait_for_digits=1")
+    (shop,) = as_json(voicemail, "handler", "show", "shop")
+    waits = {key: value for key, value in shop.items() if key.startswith("wait_for_digits")}
+    assert waits == {
+        "wait_for_digits": "1",
+        "wait_for_digits_after.2": "0",
+        "wait_for_digits_after.5": "3",
+    }
+    voicemail.good("handler", "set", "shop", "wait_for_digits_after.5=-", "wait_for_digits_after.2=-")
+    assert as_json(voicemail, "handler", "show", "shop")[0]["wait_for_digits_after"] == "-"
+
+
 def test_there_is_one_rule_for_aging(voicemail: CommandLine) -> None:
     voicemail.good("aging", "set", "deleted_to_gone=30")
     assert as_json(voicemail, "aging", "show")[0]["deleted_to_gone"] == "30"
@@ -93,6 +107,15 @@ def test_there_is_one_rule_for_aging(voicemail: CommandLine) -> None:
         ("handler set x keys.1=handler:no", "handler 'x': keys.1: there is no handler named 'no'"),
         ("handler set x keys.1=user:9999", "handler 'x': keys.1: no user has extension 9999"),
         ("handler set x keys.1=transfer:*72", "handler 'x': keys.1: '*72' is no number"),
+        ("handler set x prepend_digits=3*", "handler 'x': prepend_digits: '3*' is none (digits only)"),
+        (
+            "handler set x wait_for_digits_after.*=3",
+            "handler 'x': wait_for_digits_after.*: no extension begins with *",
+        ),
+        (
+            "handler set x locked_keys=25 wait_for_digits_after.5=3",
+            "handler 'x': wait_for_digits_after.5: locked_keys says that 5 acts at once",
+        ),
         ("handler set x transfer.number=*72", "handler 'x': transfer.number: '*72' is no number"),
         (
             "handler set x closed_transfer.number=900",

@@ -30,7 +30,8 @@ from tests.fakes.desk import ANNA, BEN, House, house
 from voicemail.conversation.hear_messages import hear_messages, resume
 from voicemail.conversation.main_menu import main_menu
 from voicemail.departures import depart
-from voicemail.policy.model import CallHandler, Interview, Members, Undeliverable, question_kind
+from voicemail.policy.interview import Interview, question_kind
+from voicemail.policy.model import CallHandler, Members, Undeliverable
 
 AFTER = "after_dispatch_menu"
 

@@ -18,7 +18,8 @@ from tests.fakes.call import START, Barges, ScriptedCall, Speaks, Step, voice
 from tests.fakes.desk import BEN, PILOT, House, house
 from voicemail.conversation.interview import beep
 from voicemail.delivery import Delivery
-from voicemail.policy.model import Action, CallHandler, Go, GreetingSwitch, Interview, Members, question_kind
+from voicemail.policy.interview import Interview, question_kind
+from voicemail.policy.model import Action, CallHandler, Go, GreetingSwitch, Members
 
 OWNER = setting_id(Interview.KIND, "claims")
 CLAIMS = Interview(extension="4600", questions=(30.0, 20.0, 10.0), messages_to=("list:claims",))

@@ -48,7 +48,9 @@ def test_values_of_every_form_come_back() -> None:
     switch = changed(GreetingSwitch, None, ["until=2026-12-24 17:00+01:00", "after=user:4001+transfer"])
     assert switch.after == Action(go=Go.USER, target="4001", transfer=True)
     options = changed(UserOptions, None, ["keys.5=handler:sales", "transfer.number=4002", "speed=1.5"])
-    for policy in (schedule, days, switch, options):
+    handler = changed(CallHandler, None, ["wait_for_digits_after.5=3.5", "wait_for_digits_after.0=0"])
+    assert shown(handler)["wait_for_digits_after.5"] == "3.5"
+    for policy in (schedule, days, switch, options, handler):
         assert changed(type(policy), None, lines(policy)) == policy
 
 
@@ -61,6 +63,10 @@ def test_one_value_is_changed_and_the_rest_stays() -> None:
         CallHandler, CallHandler(keys={"1": Action(go=Go.HANG_UP)}), ["keys.#=sign-in", "keys.1=-"]
     )
     assert handler.keys == {"#": Action(go=Go.SIGN_IN)}
+    waits = changed(
+        CallHandler, CallHandler(wait_for_digits_after={"1": 2, "2": 3}), ["wait_for_digits_after.2=-"]
+    )
+    assert waits.wait_for_digits_after == {"1": 2.0}
     assert changed(Members, Members(members=("1",)), ["members="]).members == ()
     assert changed(UserOptions, UserOptions(keys={}), ["keys=-"]).keys is None
 
@@ -77,6 +83,12 @@ def test_one_value_is_changed_and_the_rest_stays() -> None:
         (ClassOfService, "keep_deleted=maybe", "keep_deleted: input should be a valid boolean"),
         (ClassOfService, "longest_message=0", "longest_message: input should be greater than 0 (not '0')"),
         (CallHandler, "keys.12=ignore", "keys.12: '12' is no key of a telephone"),
+        (CallHandler, "wait_for_digits_after.x=1", "wait_for_digits_after.x: 'x' is no key of a telephone"),
+        (CallHandler, "wait_for_digits_after.1=11", "wait_for_digits_after.1: input should be less than or"),
+        (CallHandler, "wait_for_digits_after.1=-1", "wait_for_digits_after.1: input should be greater"),
+        (CallHandler, "wait_for_digits_after.1=nan", "wait_for_digits_after.1: input should be"),
+        (CallHandler, "wait_for_digits_after.1=long", "wait_for_digits_after.1: input should be a valid n"),
+        (CallHandler, "wait_for_digits_after=3", "wait_for_digits_after: input should be a valid dict"),
         (CallHandler, "keys.1=go", "keys.1: 'go' is no action; known: ignore, hang-up,"),
         (CallHandler, "keys.1=handler", "keys.1: handler needs a target: handler:…"),
         (CallHandler, "keys.1=hang-up:4", "keys.1: hang-up has no target"),
