@@ -236,6 +236,9 @@ STORIES: dict[str, Story] = {
     "greetings": Story(
         (PIN, "4", "1", "2", "2", 4.0, "1", "#", "4", "0310", "*", "1", "1", "*", "*", "*", "*")
     ),
+    "what is said of wrong keys": Story(
+        (PIN, "4", "1", "7", "1", "2", 4.0, "1", "#", "1", "5", "*", "*", "*", "*")
+    ),
     "devices": Story((PIN, "4", "2", "1", "1", "1", "*", "2", "2", "030555", "*", "*", "*", "*", "*")),
     "menu style and language": Story((PIN, "4", "2", "2", "2", "4", "1", "*", "*", "*")),
     "private lists": Story(

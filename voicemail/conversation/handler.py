@@ -55,7 +55,7 @@ async def handler_host(look: Lookup, name: str, handler: CallHandler) -> Host:
         switch=greeted.switch,
         keys=handler.keys,
         other=BAD_KEY,
-        error=(greeted.error or "invalid_key",),
+        error=greeted.error,
         dialling=dialling(handler),
         box=box,
         before_tone=("record_at_tone",) if asks else (),

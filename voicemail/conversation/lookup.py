@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
+from sip.call import Sound
 from store.errors import StoreError
 from voicemail.conversation.desk import Desk
 from voicemail.greetings import NAME, Greetings
@@ -44,8 +45,8 @@ class Greeted:
     """None: the system's words, or nothing at all."""
     name: Path | None
     """The owner's recorded name, for the system's words."""
-    error: Path | None
-    """The owner's recording for a wrong key."""
+    error: tuple[Sound, ...]
+    """What is said of a wrong key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +87,23 @@ class Lookup:
         switch = switches.get(kind, ON)
         recording = await self._spoken(owner, kind, switch) if switch.source is Source.RECORDING else None
         system = recording is None and switch.source is not Source.NONE
-        wrong = switches.get(GreetingKind.ERROR)
         return Greeted(
             kind,
             switch,
             recording,
             await self.recording(owner, NAME) if system else None,
-            await self._spoken(owner, GreetingKind.ERROR, wrong) if wrong and is_on(wrong, now) else None,
+            await self._error(owner, switches.get(GreetingKind.ERROR), now),
         )
+
+    async def _error(self, owner: UUID, switch: GreetingSwitch | None, now: datetime) -> tuple[Sound, ...]:
+        """What is said of a wrong key: the system's words where no error greeting is on."""
+        if switch and is_on(switch, now):
+            if switch.source is Source.NONE:
+                return ()
+            own = switch.source is Source.RECORDING
+            if own and (found := await self._spoken(owner, GreetingKind.ERROR, switch)):
+                return (found,)
+        return ("invalid_key",)
 
     async def transfer(self, rules: Rules, schedule: str, time_zone: str = "") -> Transfer:
         """The rule by which a call is put through now."""

@@ -53,7 +53,7 @@ async def mailbox_host(look: Lookup, place: Mailbox, caller: Caller) -> Host:
         switch=greeted.switch,
         keys=CALLER_KEYS if options.keys is None else options.keys,
         other=IGNORED,
-        error=(greeted.error or "invalid_key",),
+        error=greeted.error,
         box=box if takes_any else None,
         before_tone=("record_at_tone",) if greeted.switch.record_prompt else (),
         after_message=options.after_message,

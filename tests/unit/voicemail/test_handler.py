@@ -171,6 +171,25 @@ async def test_a_bad_key_plays_the_handlers_own_error_greeting(home: House) -> N
     assert call.lengths == {1: 1.0}
 
 
+@pytest.mark.parametrize(
+    ("switch", "said"),
+    [
+        (GreetingSwitch(enabled=True, source=Source.SYSTEM), ["invalid_key"]),
+        (GreetingSwitch(enabled=True, source=Source.NONE), []),
+        (GreetingSwitch(enabled=False, source=Source.NONE), ["invalid_key"]),
+        (GreetingSwitch(enabled=True, until=START), ["invalid_key"]),
+    ],
+)
+async def test_a_recorded_error_greeting_is_not_played_where_something_else_holds(
+    home: House, switch: GreetingSwitch, said: list[Sound]
+) -> None:
+    await sales(home, extensions_may_be_dialled=False)
+    await put(home, "error", switch, SALES)
+    await home.store.users.set_greeting(SALES, wav.file_ulaw(b"\x21" * wav.RATE), "error")
+    call = await talk(home, TO_SALES, Barges("9"), LEAVES)
+    assert call.heard[: 2 + len(said)] == ["opening_welcome", *said, "opening_welcome"]
+
+
 async def test_handlers_have_greetings_by_schedule(home: House) -> None:
     await sales(home, messages_to=("1001",), schedule="weekdays")
     await put(home, "closed", GreetingSwitch(enabled=True, after=Action(go=Go.HANG_UP)), SALES)

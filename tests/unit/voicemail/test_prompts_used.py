@@ -17,7 +17,7 @@ from voicemail.prompts import SHIPPED, catalogue, read
 SOURCE = Path(voicemail.__file__).parent
 NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)+")
 MADE = {
-    *(f"{kind.value}_greeting" for kind in GreetingKind if kind is not GreetingKind.ERROR),
+    *(f"{kind.value}_greeting" for kind in GreetingKind),
     *(f"device_{kind.value}" for kind in MENUS),
     *(f"{kind.value}_transfer" for kind in RuleKind if kind is not RuleKind.STANDARD),
     *(f"language_{language}" for language in words.LANGUAGES),

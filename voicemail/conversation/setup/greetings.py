@@ -11,6 +11,7 @@ from store.model import User
 from voicemail.conversation.desk import Desk, reach
 from voicemail.conversation.menu import Menu, choose
 from voicemail.conversation.record_sound import record_sound
+from voicemail.policy.greeting import is_on
 from voicemail.policy.model import ClassOfService, GreetingKind, GreetingSwitch, Source
 
 log = structlog.get_logger()
@@ -26,9 +27,12 @@ WHICH: Menu[GreetingKind | str] = Menu(
         "4": GreetingKind.BUSY,
         "5": GreetingKind.INTERNAL,
         "6": GreetingKind.HOLIDAY,
+        "7": GreetingKind.ERROR,
         BACK: BACK,
     },
 )
+ALWAYS_ON = (GreetingKind.STANDARD, GreetingKind.ERROR)
+"""They are neither switched nor have an end here."""
 
 
 class Do(Enum):
@@ -46,7 +50,7 @@ STANDARD = Menu(
     help=("standard_greeting_menu",),
     keys={"1": Do.HEAR, "2": Do.RECORD, "5": Do.SYSTEM, "*": Do.BACK},
 )
-"""It is always on."""
+"""Of ALWAYS_ON."""
 OTHER = Menu(
     help=("greeting_menu",),
     keys={"1": Do.HEAR, "2": Do.RECORD, "3": Do.SWITCH, "4": Do.END, "5": Do.SYSTEM, "*": Do.BACK},
@@ -62,7 +66,7 @@ async def greetings(desk: Desk, call: Call, user: User) -> None:
 async def one_greeting(desk: Desk, call: Call, user: User, kind: GreetingKind) -> None:
     """Say how it stands, then what can be done, until the user goes back."""
     switch = current(await desk.policies.of(GreetingSwitch, user.id), kind, desk.now())
-    menu = STANDARD if kind is GreetingKind.STANDARD else OTHER
+    menu = STANDARD if kind in ALWAYS_ON else OTHER
     said: tuple[Sound, ...] = state(desk, kind, switch)
     while (do := await choose(call, menu, *said)) not in (Do.BACK, None):
         match do:
@@ -81,10 +85,13 @@ async def one_greeting(desk: Desk, call: Call, user: User, kind: GreetingKind) -
 
 
 def current(switches: Mapping[str, GreetingSwitch], kind: GreetingKind, now: datetime) -> GreetingSwitch:
-    """How a greeting stands now: one whose end has come is off, the standard one is always on. Pure."""
+    """How a greeting stands now: one whose end has come is off, the standard one is always on. An error
+    greeting that is off is the system's. Pure."""
     switch = switches.get(kind.value, GreetingSwitch())
-    if kind is GreetingKind.STANDARD:
-        return switch.model_copy(update={"enabled": True, "until": None})
+    if kind in ALWAYS_ON:
+        systems = kind is GreetingKind.ERROR and not is_on(switch, now)
+        source = Source.SYSTEM if systems else switch.source
+        return switch.model_copy(update={"enabled": True, "until": None, "source": source})
     if switch.until and switch.until <= now:
         return switch.model_copy(update={"enabled": False, "until": None})
     return switch
@@ -93,7 +100,7 @@ def current(switches: Mapping[str, GreetingSwitch], kind: GreetingKind, now: dat
 def state(desk: Desk, kind: GreetingKind, switch: GreetingSwitch) -> tuple[Sound, ...]:
     """ "Your alternate greeting is on, until Monday …"."""
     name = f"{kind.value}_greeting"
-    if kind is GreetingKind.STANDARD:
+    if kind in ALWAYS_ON:
         return (name,)
     until = ("until", *desk.words.moment(switch.until, desk.now())) if switch.until else ()
     return (name, "is_on", *until) if switch.enabled else (name, "is_off")

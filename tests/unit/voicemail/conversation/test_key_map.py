@@ -14,6 +14,9 @@ from voicemail.conversation.main_menu import MAIN
 from voicemail.conversation.menu import Mapped, Menu
 from voicemail.conversation.screening import ASKED
 from voicemail.conversation.setup import SETUP
+from voicemail.conversation.setup.greetings import OTHER as GREETING
+from voicemail.conversation.setup.greetings import STANDARD as ALWAYS_ON_GREETING
+from voicemail.conversation.setup.greetings import WHICH as GREETINGS
 from voicemail.conversation.setup.messages import MESSAGES
 from voicemail.conversation.setup.personal import PERSONAL
 from voicemail.conversation.setup.transfer import OTHER, SCREENING, STANDARD, WHICH
@@ -30,6 +33,7 @@ MAPPED: dict[str, Mapped[Any]] = {
 MENUS: dict[str, Menu[Any]] = {
     **{name: mapped.menu(mapped.keys, en) for name, mapped in MAPPED.items()},
     "transfer": WHICH, "rule": OTHER, "screening": SCREENING, "call": ASKED,
+    "greetings": GREETINGS, "greeting": GREETING,
 }  # fmt: skip
 SPEECH = catalogue(SHIPPED / "en")["speech"]
 UNSAID = {
@@ -56,6 +60,13 @@ def test_the_help_of_a_menu_says_all_of_its_keys(name: str) -> None:
     words = said.replace("pound", "#").replace("star", "*")
     for key in set(menu.keys) - UNSAID.get(name, set()):
         assert re.search(rf"(^|\D){re.escape(' '.join(key))}\.", words), f"{key} is not said"
+
+
+def test_the_standard_greeting_has_the_keys_of_the_others() -> None:
+    assert {**GREETING.keys, **ALWAYS_ON_GREETING.keys} == GREETING.keys
+    assert set(re.findall(r"press (\d)", SPEECH["standard_greeting_menu"])) == {*ALWAYS_ON_GREETING.keys} - {
+        "*"
+    }
 
 
 def test_the_standard_rule_has_the_keys_of_the_others() -> None:

@@ -10,7 +10,7 @@ import pytest
 from sip.call import Transferred
 from sip.invite import Invite
 from store.model import MessageKind, setting_id
-from tests.fakes.call import ScriptedCall, Step, at_every_moment
+from tests.fakes.call import Barges, ScriptedCall, Step, at_every_moment
 from tests.fakes.desk import ANNA, PILOT, PIN, House, house
 from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
@@ -110,6 +110,16 @@ async def test_an_owner_records_a_greeting_of_his_handler(home: House) -> None:
     assert "handler_greetings" in call.heard and "greeting_kept" in call.heard
     assert await home.store.users.greeting(SALES, "standard")
     assert await home.store.users.greeting(ANNA.id, "standard") is None
+
+
+async def test_an_owner_records_what_callers_hear_after_a_wrong_key(home: House) -> None:
+    await sales(home, "1001")
+    await talk(home, "1001", PIN, "5100", "7", "2", 4.0, "#", "*", "*", "*")
+    assert await home.store.users.greeting(ANNA.id, "error") is None
+    await home.store.settings.remove(RoutingRule.KIND, "first")
+    call = home.call(Barges("#"), invite=replace(STRANGER, dialled="5100"))
+    await home.pilot().handle(call)
+    assert (call.heard[0], call.lengths) == ("opening_welcome", {1: 4.0})
 
 
 async def test_what_the_greeting_of_a_supplied_handler_leads_to_stays(home: House) -> None:

@@ -102,6 +102,31 @@ async def test_a_greeting_is_switched_and_given_back_to_the_system(home: House) 
     assert call.heard.count("system_greeting_is_played") == 2
 
 
+async def test_what_is_said_of_wrong_keys_is_recorded_heard_and_given_back_to_the_system(home: House) -> None:
+    call = await run(home, "1", "7", "1", "2", 5.0, "#", "1", "*", "*", "*")
+    assert call.heard[2:5] == ["error_greeting", "standard_greeting_menu", "system_greeting_is_played"]
+    assert await recording(home, "error") == voice(1)
+    assert list(call.lengths.values())[-1] == 5.0
+    kept = await switch(home, "error")
+    assert (kept.enabled, kept.source) == (True, Source.RECORDING)
+    call = await run(home, "1", "7", "5", "1", "*", "*", "*")
+    assert (await switch(home, "error")).source is Source.SYSTEM
+    assert call.heard.count("system_greeting_is_played") == 2
+
+
+@pytest.mark.parametrize("off", [GreetingSwitch(), GreetingSwitch(enabled=True, until=START)])
+async def test_an_error_greeting_that_an_administrator_switched_off_is_the_systems(
+    home: House, off: GreetingSwitch
+) -> None:
+    await home.store.users.set_greeting(ANNA.id, wav.file_ulaw(b"\x42" * 8000), "error")
+    await home.desk().policies.put("error", off, ANNA.id)
+    call = await run(home, "1", "7", "1", "3", "4", "2", 4.0, "#", "*", "*", "*")
+    assert "system_greeting_is_played" in call.heard
+    assert call.heard.count("invalid_key") == 2, "it is neither switched nor has an end"
+    kept = await switch(home, "error")
+    assert (kept.enabled, kept.until, kept.source) == (True, None, Source.RECORDING)
+
+
 async def test_a_day_that_does_not_exist_changes_nothing(home: House) -> None:
     call = await run(home, "1", "2", "4", "0231", "*", "*", "*")
     assert "no_such_day" in call.heard
@@ -339,6 +364,9 @@ def test_a_greeting_whose_end_has_come_is_off() -> None:
     over = GreetingSwitch(enabled=True, until=START - timedelta(seconds=1))
     assert not current({"alternate": over}, GreetingKind.ALTERNATE, START).enabled
     assert current({"standard": over}, GreetingKind.STANDARD, START).enabled
+    assert current({"error": over}, GreetingKind.ERROR, START).source is Source.SYSTEM
+    ends = GreetingSwitch(enabled=True, until=START + timedelta(seconds=1))
+    assert current({"error": ends}, GreetingKind.ERROR, START).source is Source.RECORDING
 
 
 WHOLE: tuple[Step, ...] = (
