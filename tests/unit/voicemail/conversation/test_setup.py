@@ -364,6 +364,7 @@ def test_a_greeting_whose_end_has_come_is_off() -> None:
     over = GreetingSwitch(enabled=True, until=START - timedelta(seconds=1))
     assert not current({"alternate": over}, GreetingKind.ALTERNATE, START).enabled
     assert current({"standard": over}, GreetingKind.STANDARD, START).enabled
+    assert current({"standard": over}, GreetingKind.STANDARD, START).source is Source.RECORDING
     assert current({"error": over}, GreetingKind.ERROR, START).source is Source.SYSTEM
     ends = GreetingSwitch(enabled=True, until=START + timedelta(seconds=1))
     assert current({"error": ends}, GreetingKind.ERROR, START).source is Source.RECORDING
