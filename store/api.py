@@ -12,6 +12,7 @@ from uuid import UUID
 from store.blob import Blob
 from store.dispatch import Dispatch
 from store.model import (
+    FIRST,
     Answer,
     Counts,
     Deposit,
@@ -24,6 +25,7 @@ from store.model import (
     Notice,
     OutboxItem,
     Outcome,
+    Ripening,
     Setting,
     Told,
     User,
@@ -85,6 +87,13 @@ class Messages(Protocol):
     async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
         """Messages that have stood since before a moment as this mark leaves out: for READ the new ones,
         for DELETE the saved ones, for PURGE the deleted ones; oldest first (aging)."""
+
+    async def ripening(
+        self, saved: datetime | None, deleted: datetime | None, after: UUID = FIRST, most: int = 1000
+    ) -> Sequence[Ripening]:
+        """Of each user who has a mail address, by id, the first ones behind `after`: how many saved and how
+        many deleted messages have stood as such since before a moment (None: none is counted), as `aged`
+        finds them. Also of those who have none; nothing behind the last."""
 
     async def sent(self, sender_id: UUID, after: datetime) -> Sequence[Message]:
         """What a user has sent that is to be delivered later than `after`, to be listed and cancelled."""

@@ -12,6 +12,7 @@ from store.memory_dispatch import accepted, held
 from store.memory_state import State
 from store.model import (
     AGES,
+    FIRST,
     UNLIT,
     Counts,
     Deposit,
@@ -20,6 +21,7 @@ from store.model import (
     Message,
     MessageKind,
     NewMessage,
+    Ripening,
     Setting,
     Work,
     copy_id,
@@ -66,10 +68,16 @@ class MemoryMessages:
 
     async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
         self._state.check()
-        found = (m for m, _ in self._state.messages.values() if m.folder is AGES[mark] and self._shown(m))
-        free = (m for m in found if mark is not Mark.DELETE or not _with_answer(self._state, m).open_dispatch)
-        ripe = [m for m in free if self._state.since.get(m.id, m.recorded) < before]
-        return sorted(ripe, key=lambda m: self._state.since.get(m.id, m.recorded))[:limit]
+        return self._ripe(mark, before)[:limit]
+
+    async def ripening(
+        self, saved: datetime | None, deleted: datetime | None, after: UUID = FIRST, most: int = 1000
+    ) -> Sequence[Ripening]:
+        self._state.check()
+        going = self._ripe(Mark.DELETE, saved) if saved else []
+        leaving = self._ripe(Mark.PURGE, deleted) if deleted else []
+        boxes = sorted(user.id for user in self._state.users.values() if user.mail and user.id > after)
+        return [Ripening(box, *self._those(box, going), *self._those(box, leaving)) for box in boxes[:most]]
 
     async def sent(self, sender_id: UUID, after: datetime) -> Sequence[Message]:
         self._state.check()
@@ -130,6 +138,19 @@ class MemoryMessages:
         user = self._state.users.get(mailbox_id)
         owned = (each for each in self._state.settings.values() if each.owner == mailbox_id)
         return bool(user and user.mail) or any(each.kind == "device" for each in owned)
+
+    def _ripe(self, mark: Mark, before: datetime) -> list[Message]:
+        """Oldest first."""
+        found = (m for m, _ in self._state.messages.values() if m.folder is AGES[mark] and self._shown(m))
+        free = (m for m in found if mark is not Mark.DELETE or not _with_answer(self._state, m).open_dispatch)
+        return sorted((m for m in free if self._since(m) < before), key=self._since)
+
+    def _since(self, message: Message) -> datetime:
+        return self._state.since.get(message.id, message.recorded)
+
+    def _those(self, mailbox_id: UUID, ripe: Sequence[Message]) -> tuple[int, datetime | None]:
+        since = [self._since(m) for m in ripe if m.mailbox_id == mailbox_id]
+        return len(since), min(since, default=None)
 
     def _shown(self, message: Message) -> bool:
         due = message.envelope.deliver_at

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from uuid import UUID
 
 import psycopg
@@ -18,6 +18,7 @@ from store.errors import NotFound, NotYet, Unavailable
 from store.ids import HybridClock, uuid7
 from store.model import (
     AGES,
+    FIRST,
     UNLIT,
     Counts,
     Deposit,
@@ -26,6 +27,7 @@ from store.model import (
     Mark,
     Message,
     NewMessage,
+    Ripening,
     clean,
     copy_id,
 )
@@ -98,15 +100,22 @@ select coalesce(h.audio, m.audio)
   from public.message m left join public.message_state s on s.message_id = m.id
   left join public.message h on h.id = m.audio_of
  where m.id = %s and s.purged is not true"""
-AGED = (
-    LISTED
-    + """
-   and folder = %s and since < %s and (deliver_at is null or deliver_at <= now())
-   and (folder <> 'saved' or details->>'dispatch' is null or """
-    + dispatch.ACCEPTED
-    + """)
+# When a message came to where it is. `since` of the view forgets that one was restored.
+SINCE = "greatest(m.since, (select del_hlc from public.message_state where message_id = m.id))"
+AGES_NOW = f"""(m.deliver_at is null or m.deliver_at <= now())
+   and (m.folder <> 'saved' or m.details->>'dispatch' is null or {dispatch.ACCEPTED})"""
+AGED = f"""{LISTED}
+   and folder = %s and since < %s and {SINCE} < %s and {AGES_NOW}
  order by since, id limit %s"""
-)
+# Users are asked for, not messages: so it is little at a time, however many there are.
+RIPENING = f"""
+select b.id, count(*) filter (where m.folder = 'saved'), min({SINCE}) filter (where m.folder = 'saved'),
+       count(*) filter (where m.folder = 'deleted'), min({SINCE}) filter (where m.folder = 'deleted')
+  from (select id from public.user_account
+         where mail <> '' and not deleted and id > %s order by id limit %s) b
+  left join public.message_listed m on m.mailbox_id = b.id and {AGES_NOW} and {dispatch.HELD}
+   and {SINCE} < case m.folder when 'saved' then %s::bigint when 'deleted' then %s::bigint end
+ group by b.id order by b.id"""
 FUTURE = (
     LISTED
     + """
@@ -195,8 +204,15 @@ class PostgresMessages:
         return int(size)
 
     async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
-        values = (AGES[mark].value, int(before.timestamp() * 1_000_000), limit)
+        values = (AGES[mark].value, _micros(before), _micros(before), limit)
         return [_message(row) for row in await self._connections.query(AGED, values)]
+
+    async def ripening(
+        self, saved: datetime | None, deleted: datetime | None, after: UUID = FIRST, most: int = 1000
+    ) -> Sequence[Ripening]:
+        values = (after, most, saved and _micros(saved), deleted and _micros(deleted))
+        rows = await self._connections.query(RIPENING, values)
+        return [Ripening(row[0], row[1], _moment(row[2]), row[3], _moment(row[4])) for row in rows]
 
     async def sent(self, sender_id: UUID, after: datetime) -> Sequence[Message]:
         return [_message(row) for row in await self._connections.query(FUTURE, (str(sender_id), after))]
@@ -286,6 +302,14 @@ def _values(message: NewMessage, node: int) -> tuple[object, ...]:
         m.cut_off,
         clean(m.call_id),
     )
+
+
+def _micros(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000)
+
+
+def _moment(micros: int | None) -> datetime | None:
+    return None if micros is None else datetime.fromtimestamp(micros / 1_000_000, UTC)
 
 
 def _message(row: Row) -> Message:

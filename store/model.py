@@ -217,6 +217,21 @@ AGES = {Mark.READ: Folder.NEW, Mark.DELETE: Folder.SAVED, Mark.PURGE: Folder.DEL
 """From where each mark moves a message that has lain there for too long."""
 
 
+FIRST = UUID(int=0)
+"""Before all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ripening:
+    """How many messages of a mailbox have stood in a folder for long, and since when the oldest."""
+
+    mailbox_id: UUID
+    saved: int = 0
+    saved_since: datetime | None = None
+    deleted: int = 0
+    deleted_since: datetime | None = None
+
+
 def copy_id(message_id: UUID, mailbox_id: UUID) -> UUID:
     """The message that one of many recipients gets; the same however often it is sent."""
     return uuid5(message_id, str(mailbox_id))

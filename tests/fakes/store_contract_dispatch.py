@@ -208,3 +208,16 @@ async def test_an_open_dispatch_message_is_never_deleted_for_its_age(store: Stor
     assert await store.messages.aged(Mark.DELETE, LATER) == []
     await store.dispatches.answer(of(new, ann), ACCEPT)
     assert [m.id for m in await store.messages.aged(Mark.DELETE, LATER)] == [of(new, ann)]
+
+
+async def test_nobody_is_told_of_the_end_of_a_dispatch_message_that_is_open_or_not_his(store: Store) -> None:
+    people = [user(f"200{number}", mail="x@example.org") for number in range(2)]
+    for each in people:
+        await store.users.add(each)
+    new = await dispatched(store, people)
+    for one in people:
+        await store.messages.mark(of(new, one), Mark.READ)
+    assert [each.saved for each in await store.messages.ripening(LATER, LATER)] == [0, 0]
+    await store.dispatches.answer(of(new, people[0]), ACCEPT)
+    found = {each.mailbox_id: each.saved for each in await store.messages.ripening(LATER, LATER)}
+    assert found == {people[0].id: 1, people[1].id: 0}

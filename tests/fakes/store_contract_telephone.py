@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 import pytest
 
@@ -11,6 +12,7 @@ from store.errors import NotFound
 from store.ids import uuid7
 from store.model import (
     ALTERNATE_EXTENSION,
+    FIRST,
     Counts,
     Envelope,
     Folder,
@@ -18,6 +20,7 @@ from store.model import (
     MessageKind,
     NewMessage,
     Part,
+    Ripening,
     Setting,
     Work,
     copy_id,
@@ -195,3 +198,65 @@ async def test_messages_age_from_their_last_mark(store: Store) -> None:
     assert await store.messages.aged(Mark.READ, NOON) == []
     assert await store.messages.aged(Mark.DELETE, NOON + timedelta(days=1)) == []
     assert [m.folder for m in await store.messages.aged(Mark.PURGE, FAR)] == [Folder.DELETED]
+
+
+async def test_time_begins_anew_for_a_message_that_is_restored(store: Store) -> None:
+    old = message(uuid7())
+    await store.messages.deposit(old, b"x")
+    for mark in (Mark.READ, Mark.DELETE):
+        await store.messages.mark(old.id, mark)
+    before = datetime.now(UTC)
+    await store.messages.mark(old.id, Mark.UNDELETE)
+    assert await store.messages.aged(Mark.DELETE, before) == []
+    assert [each.id for each in await store.messages.aged(Mark.DELETE, FAR)] == [old.id]
+
+
+async def test_what_ripens_is_counted_by_user_with_a_mail_address(store: Store) -> None:
+    ann, ben, cid, dan = [user(f"300{n}", mail="x@example.org" if n < 3 else "") for n in range(4)]
+    for each in (ann, ben, cid, dan):
+        await store.users.add(each)
+    started = datetime.now(UTC)
+    for minute, (owner, *marks) in enumerate(
+        [
+            (ann,),
+            (ann, Mark.READ),
+            (ann, Mark.READ),
+            (ann, Mark.READ, Mark.DELETE),
+            (ann, Mark.DELETE, Mark.PURGE),
+            (ben, Mark.DELETE),
+            (ben, Mark.DELETE, Mark.UNDELETE),
+            (dan, Mark.DELETE),
+        ]
+    ):
+        new = message(owner.id, minute)
+        await store.messages.deposit(new, b"x")
+        for mark in marks:
+            await store.messages.mark(new.id, mark)
+    found = {each.mailbox_id: each for each in await store.messages.ripening(FAR, FAR)}
+    assert list(found) == sorted(each.id for each in (ann, ben, cid))
+    assert [(found[u.id].saved, found[u.id].deleted) for u in (ann, ben, cid)] == [(2, 1), (0, 1), (0, 0)]
+    of_ann, of_ben = found[ann.id], found[ben.id]
+    assert of_ann.saved_since and of_ann.deleted_since and of_ben.deleted_since
+    just_before = started - timedelta(milliseconds=1)  # how exact a clock's reading is
+    assert just_before < of_ann.saved_since < of_ann.deleted_since < of_ben.deleted_since
+    assert of_ben.saved_since is None and found[cid.id] == Ripening(cid.id)
+    [only] = [each for each in await store.messages.ripening(FAR, None) if each.mailbox_id == ann.id]
+    assert only == Ripening(ann.id, 2, of_ann.saved_since)
+    [first] = [
+        each
+        for each in await store.messages.ripening(of_ann.saved_since, of_ann.deleted_since)
+        if each.mailbox_id == ann.id
+    ]
+    assert first == Ripening(ann.id), "not before its moment"
+
+
+async def test_what_ripens_comes_in_pages(store: Store) -> None:
+    people = [user(f"30{n:02}", mail="x@example.org") for n in range(5)]
+    for each in people:
+        await store.users.add(each)
+    await store.users.remove(people[2].id)
+    left = sorted(each.id for each in people if each is not people[2])
+    seen: list[UUID] = []
+    while page := await store.messages.ripening(FAR, FAR, seen[-1] if seen else FIRST, 3):
+        seen += [each.mailbox_id for each in page]
+    assert seen == left

@@ -13,7 +13,8 @@ from store.notes import noted
 from store.postgres import PostgresStore
 from store.spool import Spool, SpoolEntry
 from voicemail.delivery import Delivery, Rules
-from voicemail.policy.model import Aging, Members
+from voicemail.policy.keeping import Aging
+from voicemail.policy.model import Members
 from voicemail.primary.aging import Ager
 from voicemail.primary.clock import SystemClock
 from voicemail.receipts import before_mark

@@ -23,10 +23,10 @@ from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.elsewhere import is_address
 from voicemail.policy.house import House, look, with_contacts
 from voicemail.policy.interview import Interview, question_kind
+from voicemail.policy.keeping import Aging
 from voicemail.policy.key_map import KeyMap
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
-    Aging,
     CallHandler,
     ClassOfService,
     Holidays,

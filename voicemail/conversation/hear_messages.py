@@ -34,9 +34,9 @@ from voicemail.conversation.order import in_order, of_one_type
 from voicemail.conversation.reply import reply
 from voicemail.conversation.setup.greetings import cos_of
 from voicemail.conversation.tape import Tape
+from voicemail.policy.keeping import Aging
 from voicemail.policy.key_map import AfterKeys, DuringKeys
 from voicemail.policy.listening import Says
-from voicemail.policy.model import Aging
 from voicemail.policy.secrecy import as_it_is_now
 
 log = structlog.get_logger()

@@ -24,10 +24,10 @@ from voicemail.names import spelled
 from voicemail.policy.base import Policy
 from voicemail.policy.builtin import BUILT_IN
 from voicemail.policy.interview import Interview
+from voicemail.policy.keeping import Aging
 from voicemail.policy.key_map import KeyMap
 from voicemail.policy.locations import Location
 from voicemail.policy.model import (
-    Aging,
     CallHandler,
     ClassOfService,
     Holidays,
@@ -265,6 +265,12 @@ async def options_of(store: Store, user_id: UUID) -> UserOptions:
     """A user's options as they are now, for work that can wait; calls use `Policies`. Raises store errors."""
     found = await store.settings.get(UserOptions.KIND, OPTIONS, user_id)
     return (found and parsed(UserOptions, found)) or UserOptions()
+
+
+async def aging_of(store: Store) -> Aging:
+    """As it is now, for work that can wait. Raises store errors."""
+    found = await store.settings.get(Aging.KIND, "default")
+    return (found and parsed(Aging, found)) or Aging()
 
 
 async def classes_of(store: Store, users: Sequence[UUID]) -> Mapping[UUID, ClassOfService]:

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from datetime import time
 from typing import Any
 
+from voicemail.policy.keeping import Aging
 from voicemail.policy.key_map import STANDARD, KeyMap
 from voicemail.policy.model import (
     Action,
-    Aging,
     Block,
     CallHandler,
     ClassOfService,

@@ -3,10 +3,10 @@
 from voicemail.policy.base import Policy
 from voicemail.policy.devices import Device
 from voicemail.policy.interview import Interview
+from voicemail.policy.keeping import Aging
 from voicemail.policy.key_map import KeyMap
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
-    Aging,
     CallHandler,
     ClassOfService,
     GreetingSwitch,

@@ -18,6 +18,8 @@ class Event(StrEnum):
     MESSAGE = "message"
     MISSED = "missed"
     SUMMARY = "summary"
+    AGING = "aging"
+    """Messages will be deleted soon since they are old, or are gone."""
     WISH = "wish"
     """Its owner wants to have a message, the fact "message", by mail."""
     TRIAL = "trial"

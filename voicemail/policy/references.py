@@ -12,12 +12,12 @@ from voicemail.policy.dialling import dialling_mistakes
 from voicemail.policy.elsewhere import domain_of, host_and_port, is_domain, location_of
 from voicemail.policy.house import House
 from voicemail.policy.interview import Interview
+from voicemail.policy.keeping import Aging
 from voicemail.policy.key_map import KeyMap
 from voicemail.policy.limits import why_too_many
 from voicemail.policy.locations import Contact, Location
 from voicemail.policy.model import (
     Action,
-    Aging,
     CallHandler,
     ClassOfService,
     Go,

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from store.model import Folder, Message
-from voicemail.policy.model import Aging
+from voicemail.policy.keeping import Aging
 
 
 def as_it_is_now(message: Message, aging: Aging, now: datetime) -> Message:

@@ -18,8 +18,7 @@ from store.errors import NotFound, StoreError, Unavailable
 from store.model import Mark, Message, MessageKind
 from voicemail import receipts
 from voicemail.broadcasts import BROADCAST, HEARD, over
-from voicemail.policy.book import parsed
-from voicemail.policy.model import Aging
+from voicemail.policy.book import aging_of
 from voicemail.primary.clock import Clock
 from voicemail.primary.lease import NotPrimary, Permit
 
@@ -76,7 +75,7 @@ class Ager:
 
     async def round(self) -> None:
         """All that is old enough now. Raises NotPrimary and store errors."""
-        policy = await self._policy()
+        policy = await aging_of(self._store)
         steps = (
             (Mark.PURGE, policy.deleted_to_gone),
             (Mark.DELETE, policy.saved_to_deleted),
@@ -89,10 +88,6 @@ class Ager:
         if policy.deleted_to_gone:
             await self._end_dispatches(now - timedelta(days=policy.deleted_to_gone))
         await self._end_broadcasts(now)
-
-    async def _policy(self) -> Aging:
-        found = await self._store.settings.get(Aging.KIND, "default")
-        return (found and parsed(Aging, found)) or Aging()
 
     async def _age(self, mark: Mark, before: datetime) -> None:
         marked: set[UUID] = set()

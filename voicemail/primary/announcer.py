@@ -12,6 +12,7 @@ the row that repeats is written before the device is told, the row that follows 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, tzinfo
 from typing import assert_never
 
 import structlog
@@ -23,7 +24,7 @@ from voicemail.call_orders import Ended, Order, Report
 from voicemail.policy.devices import Attachment, Device, DeviceKind, MailFormat
 from voicemail.policy.model import AfterMail
 from voicemail.policy.note import Event, Failure, Note, of_message
-from voicemail.primary import devices, webhook
+from voicemail.primary import devices, forewarnings, webhook
 from voicemail.primary.agenda import Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.calls import CallBook
 from voicemail.primary.clock import Clock
@@ -48,6 +49,8 @@ MOST_HOOKS = 500
 SHARED_HOOK = "webhook others"
 ASKED_FOR = (Event.TRIAL, Event.WISH)
 """Told at once, by this device only, whether it is on or not."""
+CHOSEN = (Event.WISH, Event.AGING)
+"""Told by one device that was chosen for its kind: by no other, should it be one now."""
 FAILURES = {
     Ended.BUSY: Failure.BUSY,
     Ended.NO_ANSWER: Failure.NO_ANSWER,
@@ -181,9 +184,9 @@ class Announcer:
         """One device, once. Raises NotFound, NotYet, NotPrimary, Unavailable."""
         now = self._clock.now()
         device = profile.devices.get(note.device)
-        wrong = note.event is Event.WISH and device and device.kind is not DeviceKind.MAIL
-        if device is None or wrong or not (device.enabled or note.event in ASKED_FOR):
-            return Outcome(Verdict.SENT, "the device is off")
+        why = _why_not(note, device, profile.zone, now)
+        if device is None or why:
+            return Outcome(Verdict.SENT, why)
         message = await self._message(note)
         if message and message.folder is not Folder.NEW and _only_while_new(device, note):
             return Outcome(Verdict.SENT, "heard already")
@@ -306,6 +309,14 @@ class Announcer:
         permit()
         await self._store.outbox.add([row])
         return Outcome(Verdict.SENT, f"{why}; goes on as {row.id}")
+
+
+def _why_not(note: Note, device: Device | None, zone: tzinfo, now: datetime) -> str:
+    """Why a device shall not tell of an event any more; "" when it shall."""
+    wrong = device and note.event in CHOSEN and device.kind not in devices.KINDS[note.event]
+    if device is None or wrong or not (device.enabled or note.event in ASKED_FOR):
+        return "the device is off"
+    return "nothing sent: its day is over" if forewarnings.is_over(note, zone, now) else ""
 
 
 def _given_up(device: Device, item: OutboxItem) -> bool:

@@ -8,7 +8,7 @@ whoever takes over makes the same rows again, which adds nothing.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from fnmatch import fnmatchcase
 from uuid import UUID, uuid5
 
@@ -25,9 +25,11 @@ KINDS = {
     Event.MESSAGE: (DeviceKind.MAIL, DeviceKind.PHONE, DeviceKind.WEBHOOK, DeviceKind.RELAY),
     Event.MISSED: (DeviceKind.MISSED, DeviceKind.WEBHOOK),
     Event.SUMMARY: (DeviceKind.SUMMARY,),
+    Event.AGING: (DeviceKind.MAIL, DeviceKind.SUMMARY),
+    Event.WISH: (DeviceKind.MAIL,),
 }
 LATEST = 4 * 3600.0
-"""Seconds after its time that a summary is written at most."""
+"""Seconds after its time that what is written once a day is written at most."""
 MAILS = (DeviceKind.MAIL, DeviceKind.MISSED, DeviceKind.SUMMARY, DeviceKind.RELAY)
 PLAIN = Device(kind=DeviceKind.MAIL, enabled=True)
 """What a user's mail address is without any setting."""
@@ -177,12 +179,17 @@ def _row(profile: Profile, note: Note, moment: datetime, now: datetime) -> NewWo
 
 
 def summary_due(device: Device, zone: tzinfo, now: datetime) -> str:
-    """The day (local, ISO 8601) for which a summary is to be written now; "" when none is. One that could
-    not be written in time, as no node was there, is written up to four hours later on the same day."""
+    """The day for which a summary is to be written now; "" when none is."""
+    wanted = device.enabled and device.kind is DeviceKind.SUMMARY
+    return day_of(device.at, zone, now) if wanted else ""
+
+
+def day_of(at: time, zone: tzinfo, now: datetime) -> str:
+    """The day (local, ISO 8601) for which what is due at this time is to be written now; "" at other hours.
+    What could not be written in time, as no node was there, is written up to four hours later."""
     local = now.astimezone(zone)
-    late = (local - datetime.combine(local.date(), device.at, zone)).total_seconds()
-    due = device.enabled and device.kind is DeviceKind.SUMMARY and 0 <= late < LATEST
-    return local.date().isoformat() if due else ""
+    late = (local - datetime.combine(local.date(), at, zone)).total_seconds()
+    return local.date().isoformat() if 0 <= late < LATEST else ""
 
 
 def day_summary(

@@ -5,7 +5,7 @@ Callers choose their names: what goes into a header is cleaned first (voicemail/
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, tzinfo
 from email.message import EmailMessage
 from email.policy import SMTP
@@ -130,6 +130,23 @@ def summary(
     return _written(user, settings, item, _page("summary", user, told, look))
 
 
+def forewarning(
+    user: User, facts: Mapping[str, Any], settings: Mail, item: OutboxItem, zone: tzinfo, look: Look = PLAIN
+) -> EmailMessage:
+    """The mail that tells how many messages will be deleted, or gone, soon, and when the first; nothing of
+    what they say. A device's own template is that of messages. Raises NoAddress, and ValueError for facts
+    that are none."""
+    told = {
+        "deleted": int(facts["deleted"]),
+        "deleted_from": _if_any(facts["deleted_from"], zone, user.language),
+        "gone": int(facts["gone"]),
+        "gone_from": _if_any(facts["gone_from"], zone, user.language),
+        "extension": clean(user.extension),
+        "name": clean(user.name),
+    }
+    return _written(user, settings, item, _page("aging", user, told, replace(look, template="")))
+
+
 def trial(user: User, settings: Mail, item: OutboxItem, look: Look = PLAIN) -> EmailMessage:
     """The mail by which an administrator tries a device. Raises NoAddress."""
     facts = {"extension": clean(user.extension), "name": clean(user.name)}
@@ -205,6 +222,10 @@ def _say(mail: EmailMessage, item: OutboxItem, page: Page) -> None:
 def _lines(text: str) -> str:
     """With one kind of line end, and one at the end."""
     return "\n".join(text.splitlines()) + "\n"
+
+
+def _if_any(text: Any, zone: tzinfo, language: str) -> str:
+    return when(_moment(text), zone, language) if text else ""
 
 
 def _moment(text: Any) -> datetime:

@@ -14,16 +14,25 @@ from store.api import Store
 from store.errors import NotFound, Unavailable
 from store.model import Folder, Mark, Message, OutboxItem, User, Work
 from voicemail.config import Mail
-from voicemail.policy.book import options_of, parsed
+from voicemail.policy.book import aging_of, options_of, parsed
 from voicemail.policy.devices import MAIL_DEVICE, Attachment, Device
-from voicemail.policy.model import AfterMail, Aging
+from voicemail.policy.model import AfterMail
 from voicemail.policy.note import Event, Note
 from voicemail.policy.secrecy import as_it_is_now
 from voicemail.primary.agenda import STORE_REST, Job, Outcome, Plan, Subject, Verdict
 from voicemail.primary.alarm_mail import alarm_mail
 from voicemail.primary.handler import LaneSettings
 from voicemail.primary.lease import Permit
-from voicemail.primary.mail import PLAIN, Look, NoAddress, missed_call, notification, summary, trial
+from voicemail.primary.mail import (
+    PLAIN,
+    Look,
+    NoAddress,
+    forewarning,
+    missed_call,
+    notification,
+    summary,
+    trial,
+)
 from voicemail.primary.smtp_out import SmartHost, outcome
 
 __all__ = ["MailHost", "Postman", "SmartHost"]
@@ -129,6 +138,8 @@ class Postman:
                 return missed_call(user, note.facts, self._settings, item, zone, look)
             case Event.SUMMARY:
                 return summary(user, note.facts, self._settings, item, zone, look)
+            case Event.AGING:
+                return forewarning(user, note.facts, self._settings, item, zone, look)
         return trial(user, self._settings, item, look)
 
     async def hand(self, mail: EmailMessage, permit: Permit) -> Outcome:
@@ -159,8 +170,7 @@ class Postman:
 
     async def _as_it_is_now(self, message: Message, item: OutboxItem) -> Message:
         """As of when it was to be told: a mail that waited for its host says what it would have said."""
-        found = await self._store.settings.get(Aging.KIND, "default")
-        return as_it_is_now(message, (found and parsed(Aging, found)) or Aging(), item.created)
+        return as_it_is_now(message, await aging_of(self._store), item.created)
 
     async def _audio(self, message: Message) -> bytes:
         """Empty when there is none: the mail will say so."""

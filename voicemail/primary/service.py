@@ -35,6 +35,7 @@ from voicemail.primary.clock import Clock, SystemClock
 from voicemail.primary.dialler import Workers
 from voicemail.primary.dispatches import Dispatches
 from voicemail.primary.feed import News, read
+from voicemail.primary.forewarnings import Forewarnings
 from voicemail.primary.handler import Handler
 from voicemail.primary.lamps import Senders
 from voicemail.primary.lease import Lease, NotPrimary
@@ -108,6 +109,7 @@ class Duty:
         self.ager = Ager(store, clock, self._epoch, self._permit)
         self.dispatches = Dispatches(store, clock, self._epoch, self._permit)
         self.summaries = Summaries(store, profiles, clock, self._epoch, self._permit)
+        self.forewarnings = Forewarnings(store, profiles, clock, self._epoch, self._permit)
 
     def _epoch(self) -> int | None:
         lease = self.runner.lease
@@ -160,7 +162,8 @@ async def work(store: Store, sender: Sender, config: Config, stream: asyncio.Str
     questions = await answering(config, duty)
     running = asyncio.create_task(duty.runner.run())
     listening = asyncio.create_task(listen(stream, duty))
-    beside = [asyncio.create_task(each.run()) for each in (duty.ager, duty.summaries, duty.dispatches)]
+    jobs = (duty.ager, duty.summaries, duty.forewarnings, duty.dispatches)
+    beside = [asyncio.create_task(each.run()) for each in jobs]
     try:
         ended, _ = await asyncio.wait({running, listening}, return_when=asyncio.FIRST_COMPLETED)
         for task in ended:

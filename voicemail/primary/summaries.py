@@ -4,20 +4,19 @@ A round runs every two minutes while this node is Primary. The work's id is made
 two rounds, or two nodes, write it once. What the mail will say is written down with it.
 """
 
-import asyncio
 from collections.abc import Callable
 from uuid import UUID
 
 import structlog
 
 from store.api import Store
-from store.errors import StoreError
 from store.model import Folder
 from voicemail.policy.devices import Device, DeviceKind
 from voicemail.primary.clock import Clock
 from voicemail.primary.devices import day_summary, summary_due
-from voicemail.primary.lease import NotPrimary, Permit
+from voicemail.primary.lease import Permit
 from voicemail.primary.profiles import Profiles
+from voicemail.primary.rounds import rounds
 
 log = structlog.get_logger()
 
@@ -43,20 +42,7 @@ class Summaries:
 
     async def run(self) -> None:
         """Until cancelled."""
-        while True:
-            if self._epoch() is not None:
-                await self._safe_round()
-            await self._clock.sleep_until(self._clock.monotonic() + EVERY, asyncio.Event())
-
-    async def _safe_round(self) -> None:
-        try:
-            await self.round()
-        except NotPrimary:
-            return
-        except StoreError as error:
-            log.warning("summaries wait", why=str(error))
-        except Exception:
-            log.exception("summaries failed unexpectedly")
+        await rounds("summaries", self.round, EVERY, self._clock, self._epoch)
 
     async def round(self) -> None:
         """All that is due now. Raises NotPrimary and store errors."""

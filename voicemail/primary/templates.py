@@ -44,7 +44,8 @@ class Templates:
         self._all = _environment(own, SHIPPED) if own else self._shipped
 
     def page(self, kind: str, name: str, language: str, facts: Mapping[str, Any], html: bool) -> Page:
-        """`kind` is "message", "missed", "summary" or "trial"; `name` the template's, "" for the kind's."""
+        """`kind` is "message", "missed", "summary", "aging" or "trial"; `name` the template's, "" for the
+        kind's."""
         parts = ["subject", "txt", *(["html"] if html else [])]
         spoken = language if NAME.fullmatch(language) else DEFAULT
         return Page(*(self._part(kind, name, spoken, part, facts) for part in parts))

@@ -15,8 +15,9 @@ from tests.fakes.call import START, ScriptedCall, Step
 from tests.fakes.desk import ANNA, BEN, House, house
 from voicemail.conversation.hear_messages import hear_messages
 from voicemail.conversation.order import ordered
+from voicemail.policy.keeping import Aging
 from voicemail.policy.listening import Order, Says, Sort
-from voicemail.policy.model import Aging, UserOptions
+from voicemail.policy.model import UserOptions
 
 RECEIPT = Envelope(MessageKind.READ_RECEIPT, sender=BEN.id)
 AT = ("received", "today", "at", "n_3", "oh", "n_5", "pm")

@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from store.model import Envelope, Folder, Message
-from voicemail.policy.model import Aging
+from voicemail.policy.keeping import Aging
 from voicemail.policy.secrecy import as_it_is_now
 
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)

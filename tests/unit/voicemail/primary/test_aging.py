@@ -11,8 +11,8 @@ from store.memory import MemoryStore
 from store.model import SYSTEM, Envelope, Folder, Mark, MessageKind, NewMessage, Remote, Setting, User, Work
 from tests.fakes.primary import HandClock
 from voicemail.broadcasts import BROADCAST, HEARD
+from voicemail.policy.keeping import Aging
 from voicemail.policy.locations import Location
-from voicemail.policy.model import Aging
 from voicemail.primary import aging
 from voicemail.primary.aging import Ager
 from voicemail.primary.lease import NotPrimary

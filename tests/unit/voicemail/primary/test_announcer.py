@@ -20,7 +20,8 @@ from voicemail.call_orders import Ended, Order, Report
 from voicemail.config import Mail
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.devices import Attachment, Device, DeviceKind, Events, MailFormat
-from voicemail.policy.model import AfterMail, Aging, Schedule, UserOptions
+from voicemail.policy.keeping import Aging
+from voicemail.policy.model import AfterMail, Schedule, UserOptions
 from voicemail.policy.note import Event, Note
 from voicemail.primary.agenda import Agenda, Outcome, Verdict
 from voicemail.primary.announcer import Announcer

@@ -7,7 +7,7 @@ from store.memory import MemoryStore
 from store.model import Answer, Folder, Mark, MessageKind, NewMessage, User, Work
 from tests.fakes.primary import HandClock
 from tests.fakes.store_contract_dispatch import dispatched, of, put, team
-from voicemail.policy.model import Aging
+from voicemail.policy.keeping import Aging
 from voicemail.primary.aging import Ager
 from voicemail.primary.dispatches import Dispatches
 from voicemail.primary.lease import NotPrimary
