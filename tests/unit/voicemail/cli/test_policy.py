@@ -91,6 +91,8 @@ def test_single_keys_of_a_handler_wait_as_long_as_is_set(voicemail: CommandLine)
 def test_there_is_one_rule_for_aging(voicemail: CommandLine) -> None:
     voicemail.good("aging", "set", "deleted_to_gone=30")
     assert as_json(voicemail, "aging", "show")[0]["deleted_to_gone"] == "30"
+    voicemail.good("aging", "set", "mail_before=3")
+    assert as_json(voicemail, "aging", "show")[0]["mail_before"] == "3"
     voicemail.good("aging", "reset")
     assert as_json(voicemail, "aging", "show")[0]["deleted_to_gone"] == "14"
 

@@ -155,6 +155,7 @@ def test_each_kind_of_device_has_its_events() -> None:
         (MAIL, Event.MESSAGE), (PHONE, Event.MESSAGE), (HOOK, Event.MESSAGE),
         (DeviceKind.RELAY, Event.MESSAGE),
         (DeviceKind.MISSED, Event.MISSED), (DeviceKind.SUMMARY, Event.SUMMARY),
+        (MAIL, Event.AGING), (DeviceKind.SUMMARY, Event.AGING), (MAIL, Event.WISH),
     }  # fmt: skip
 
 

@@ -29,7 +29,7 @@ from tests.unit.voicemail.primary.test_mail import (
     ZONE,
 )
 from voicemail.policy.devices import Attachment
-from voicemail.primary.mail import Look, missed_call, notification, summary, trial
+from voicemail.primary.mail import Look, forewarning, missed_call, notification, summary, trial
 from voicemail.primary.sound import carried
 from voicemail.primary.templates import SHIPPED, Templates
 
@@ -40,6 +40,10 @@ LINE = {
     "urgent": True, "id": str(UUID(int=9)),
 }  # fmt: skip
 DAY = {"day": "2026-03-04", "new": 3, "old": 1, "messages": [LINE, LINE]}
+OLD = {
+    "day": "2026-03-04", "deleted": 3, "deleted_from": "2026-03-06T13:05:00+00:00", "gone": 1,
+    "gone_from": "2026-03-05T13:05:00+00:00",
+}  # fmt: skip
 OWN = Templates(Path("/nowhere"))
 HANNA = replace(ANNA, language="de")
 
@@ -97,7 +101,7 @@ def test_the_same_item_gives_the_same_mail_to_the_byte_in_every_form() -> None:
 
 def test_each_language_has_every_template_of_the_other_and_says_it_in_its_own_words() -> None:
     names = {folder.name: {file.name for file in folder.iterdir()} for folder in SHIPPED.iterdir()}
-    assert names["en"] == names["de"] and len(names["en"]) == 12
+    assert names["en"] == names["de"] and len(names["en"]) == 15
     mail = mailed(user=HANNA)
     assert mail["Subject"] == "Neue Sprachnachricht von Ben Beispiel (+4930555) (0:23)"
     assert "Mittwoch, 4. März 2026, 14:05 (CET)" in part(mail, "plain")
@@ -116,14 +120,15 @@ def test_a_report_and_a_reminder_are_called_so() -> None:
     assert mailed(replace(HTML, reminder=True))["Subject"].startswith("Reminder: New voice message")
 
 
-def test_missed_calls_summaries_and_trials_are_mails_of_their_own() -> None:
+def test_missed_calls_summaries_forewarnings_and_trials_are_mails_of_their_own() -> None:
     for user, words in (
-        (ANNA, ("Missed call", "3 new voice", "trial")),
-        (HANNA, ("Verpasster", "3 neue", "Probe")),
+        (ANNA, ("Missed call", "3 new voice", "4 old voice", "trial")),
+        (HANNA, ("Verpasster", "3 neue", "4 alte", "Probe")),
     ):
         made = (
             missed_call(user, FACTS, SETTINGS, ITEM, ZONE, HTML),
             summary(user, DAY, SETTINGS, ITEM, ZONE, HTML),
+            forewarning(user, OLD, SETTINGS, ITEM, ZONE, HTML),
             trial(user, SETTINGS, ITEM, HTML),
         )
         for mail, word in zip(map(read, made), words, strict=True):
@@ -131,6 +136,46 @@ def test_missed_calls_summaries_and_trials_are_mails_of_their_own() -> None:
             assert mail["Auto-Submitted"] == "auto-generated" and "Message-Context" not in mail
     page = part(read(summary(ANNA, DAY, SETTINGS, ITEM, ZONE, HTML)))
     assert len(Tags(page).links) == 2 and "1 more" in page
+
+
+@pytest.mark.parametrize(
+    ("user", "counts", "subject", "lines"),
+    [
+        (ANNA, (3, 1), "4 old voice messages will soon be deleted", [
+            "3 saved messages will be deleted, the first on Friday, 06 March 2026, 14:05 (CET).",
+            "1 deleted message will be gone for good on Thursday, 05 March 2026, 14:05 (CET).",
+        ]),
+        (ANNA, (1, 0), "1 old voice message will soon be deleted", [
+            "1 saved message will be deleted on Friday, 06 March 2026, 14:05 (CET).",
+        ]),
+        (HANNA, (1, 2), "3 alte Sprachnachrichten werden bald gelöscht", [
+            "1 gespeicherte Nachricht wird gelöscht, am Freitag, 6. März 2026, 14:05 (CET).",
+            "2 gelöschte Nachrichten werden endgültig entfernt, "
+            "die erste am Donnerstag, 5. März 2026, 14:05 (CET).",
+        ]),
+        (HANNA, (0, 1), "1 alte Sprachnachricht wird bald gelöscht", [
+            "1 gelöschte Nachricht wird endgültig entfernt, am Donnerstag, 5. März 2026, 14:05 (CET).",
+        ]),
+    ],
+)  # fmt: skip
+def test_a_forewarning_says_how_many_and_when_the_first(
+    user: User, counts: tuple[int, int], subject: str, lines: list[str]
+) -> None:
+    facts = OLD | {"deleted": counts[0], "gone": counts[1]}
+    facts |= {f"{name}_from": "" for name in ("deleted", "gone") if not facts[name]}
+    mail = read(forewarning(user, facts, SETTINGS, ITEM, ZONE, HTML))
+    assert mail["Subject"] == subject
+    told = part(mail, "plain").splitlines()
+    assert told[0].endswith("1001:") and told[1:-2] == ["", *lines] and told[-2] == ""
+    assert all(f"<p>{line}</p>" in part(mail) for line in lines)
+
+
+def test_a_forewarning_has_a_template_of_its_own_and_not_that_of_the_device(tmp_path: Path) -> None:
+    (tmp_path / "brand.subject").write_text("{{ caller }} spoke")
+    look = replace(HTML, template="brand", templates=Templates(tmp_path))
+    assert forewarning(ANNA, OLD, SETTINGS, ITEM, ZONE, look)["Subject"].startswith("4 old")
+    (tmp_path / "aging.subject").write_text("{{ name }}: {{ gone }} of {{ gone + deleted }}")
+    assert forewarning(ANNA, OLD, SETTINGS, ITEM, ZONE, look)["Subject"].endswith(": 1 of 4")
 
 
 # ---- templates of one's own
