@@ -84,9 +84,14 @@ class Messages(Protocol):
     async def size(self, mailbox_id: UUID) -> int:
         """Bytes of audio in the mailbox, deleted messages included, purged ones not."""
 
-    async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
-        """Messages that have stood since before a moment as this mark leaves out: for READ the new ones,
-        for DELETE the saved ones, for PURGE the deleted ones; oldest first (aging)."""
+    async def mailboxes(self, after: UUID = FIRST, most: int = 500) -> Sequence[UUID]:
+        """Those that have or had messages, by id: the first ones behind `after`."""
+
+    async def aged(
+        self, mark: Mark, before: datetime, mailboxes: Sequence[UUID], limit: int = 1000
+    ) -> Sequence[Message]:
+        """Messages in these mailboxes that have stood since before a moment as this mark leaves out: for READ
+        the new ones, for DELETE the saved ones, for PURGE the deleted ones; oldest first (aging)."""
 
     async def ripening(
         self, saved: datetime | None, deleted: datetime | None, after: UUID = FIRST, most: int = 1000

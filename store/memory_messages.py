@@ -66,9 +66,16 @@ class MemoryMessages:
         kept = (each for each in there if held(self._state, each[0]))
         return sum(len(audio) for message, audio in kept if not self._purged(message.id))
 
-    async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
+    async def mailboxes(self, after: UUID = FIRST, most: int = 500) -> Sequence[UUID]:
         self._state.check()
-        return self._ripe(mark, before)[:limit]
+        boxes = {message.mailbox_id for message, _ in self._state.messages.values()}
+        return sorted(box for box in boxes if box > after)[:most]
+
+    async def aged(
+        self, mark: Mark, before: datetime, mailboxes: Sequence[UUID], limit: int = 1000
+    ) -> Sequence[Message]:
+        self._state.check()
+        return [each for each in self._ripe(mark, before) if each.mailbox_id in mailboxes][:limit]
 
     async def ripening(
         self, saved: datetime | None, deleted: datetime | None, after: UUID = FIRST, most: int = 1000

@@ -104,9 +104,15 @@ select coalesce(h.audio, m.audio)
 SINCE = "greatest(m.since, (select del_hlc from public.message_state where message_id = m.id))"
 AGES_NOW = f"""(m.deliver_at is null or m.deliver_at <= now())
    and (m.folder <> 'saved' or m.details->>'dispatch' is null or {dispatch.ACCEPTED})"""
+# A few mailboxes at a time: over all messages it would take the longer the more there are.
 AGED = f"""{LISTED}
-   and folder = %s and since < %s and {SINCE} < %s and {AGES_NOW}
+   and mailbox_id = any(%s) and folder = %s and since < %s and {SINCE} < %s and {AGES_NOW}
  order by since, id limit %s"""
+NEXT = "(select mailbox_id from public.message where mailbox_id > {} order by mailbox_id limit 1)"
+MAILBOXES = f"""
+with recursive box (id) as (
+  {NEXT.format("%s")} union all select {NEXT.format("box.id")} from box where id is not null)
+select id from box where id is not null limit %s"""
 # Users are asked for, not messages: so it is little at a time, however many there are.
 RIPENING = f"""
 select b.id, count(*) filter (where m.folder = 'saved'), min({SINCE}) filter (where m.folder = 'saved'),
@@ -203,8 +209,13 @@ class PostgresMessages:
         [[size]] = await self._connections.query(SIZE, (mailbox_id,))
         return int(size)
 
-    async def aged(self, mark: Mark, before: datetime, limit: int = 1000) -> Sequence[Message]:
-        values = (AGES[mark].value, _micros(before), _micros(before), limit)
+    async def mailboxes(self, after: UUID = FIRST, most: int = 500) -> Sequence[UUID]:
+        return [row[0] for row in await self._connections.query(MAILBOXES, (after, most))]
+
+    async def aged(
+        self, mark: Mark, before: datetime, mailboxes: Sequence[UUID], limit: int = 1000
+    ) -> Sequence[Message]:
+        values = (list(mailboxes), AGES[mark].value, _micros(before), _micros(before), limit)
         return [_message(row) for row in await self._connections.query(AGED, values)]
 
     async def ripening(

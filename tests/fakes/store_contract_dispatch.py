@@ -25,6 +25,7 @@ from store.model import (
     copy_id,
 )
 from tests.fakes.store_contract import NOON, POLICY, message, user, work
+from tests.fakes.store_contract_telephone import aged
 
 ACCEPT, DECLINE = Answer.ACCEPT, Answer.DECLINE
 LATER = datetime(2090, 1, 1, tzinfo=UTC)
@@ -202,12 +203,12 @@ async def test_copies_that_nobody_holds_any_more_are_given_up_in_the_end(store: 
 async def test_an_open_dispatch_message_is_never_deleted_for_its_age(store: Store) -> None:
     ann, ben = people = await team(store, 2)
     new = await dispatched(store, people)
-    assert {m.id for m in await store.messages.aged(Mark.READ, LATER)} == {of(new, ann), of(new, ben)}
+    assert {m.id for m in await aged(store, Mark.READ, LATER)} == {of(new, ann), of(new, ben)}
     for one in people:
         await store.messages.mark(of(new, one), Mark.READ)
-    assert await store.messages.aged(Mark.DELETE, LATER) == []
+    assert await aged(store, Mark.DELETE, LATER) == []
     await store.dispatches.answer(of(new, ann), ACCEPT)
-    assert [m.id for m in await store.messages.aged(Mark.DELETE, LATER)] == [of(new, ann)]
+    assert [m.id for m in await aged(store, Mark.DELETE, LATER)] == [of(new, ann)]
 
 
 async def test_nobody_is_told_of_the_end_of_a_dispatch_message_that_is_open_or_not_his(store: Store) -> None:

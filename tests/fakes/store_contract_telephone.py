@@ -1,6 +1,7 @@
 """What every Store keeps for the telephone interface: settings, envelopes, messages to many, purging."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -17,6 +18,7 @@ from store.model import (
     Envelope,
     Folder,
     Mark,
+    Message,
     MessageKind,
     NewMessage,
     Part,
@@ -182,6 +184,11 @@ async def test_a_broadcast_lights_no_lamp(store: Store) -> None:
     assert len(await store.messages.listing(ann)) == 1
 
 
+async def aged(store: Store, mark: Mark, before: datetime) -> Sequence[Message]:
+    """In all mailboxes."""
+    return await store.messages.aged(mark, before, await store.messages.mailboxes())
+
+
 async def test_messages_age_from_their_last_mark(store: Store) -> None:
     ann = uuid7()
     new, read, deleted = [message(ann, minute) for minute in range(3)]
@@ -189,15 +196,29 @@ async def test_messages_age_from_their_last_mark(store: Store) -> None:
         await store.messages.deposit(each, b"x")
     await store.messages.mark(read.id, Mark.READ)
     await store.messages.mark(deleted.id, Mark.DELETE)
-    found = {mark: await store.messages.aged(mark, FAR) for mark in (Mark.READ, Mark.DELETE, Mark.PURGE)}
+    found = {mark: await aged(store, mark, FAR) for mark in (Mark.READ, Mark.DELETE, Mark.PURGE)}
     assert {mark: [each.id for each in listed] for mark, listed in found.items()} == {
         Mark.READ: [new.id],
         Mark.DELETE: [read.id],
         Mark.PURGE: [deleted.id],
     }
-    assert await store.messages.aged(Mark.READ, NOON) == []
-    assert await store.messages.aged(Mark.DELETE, NOON + timedelta(days=1)) == []
-    assert [m.folder for m in await store.messages.aged(Mark.PURGE, FAR)] == [Folder.DELETED]
+    assert await aged(store, Mark.READ, NOON) == []
+    assert await aged(store, Mark.DELETE, NOON + timedelta(days=1)) == []
+    assert [m.folder for m in await aged(store, Mark.PURGE, FAR)] == [Folder.DELETED]
+
+
+async def test_mailboxes_are_found_page_by_page_and_age_by_themselves(store: Store) -> None:
+    boxes = sorted(uuid7() for _ in range(5))
+    for number, box in enumerate((*boxes, *boxes)):
+        await store.messages.deposit(message(box, number % 60), b"x")
+    assert await store.messages.mailboxes() == boxes
+    assert await store.messages.mailboxes(most=2) == boxes[:2]
+    assert await store.messages.mailboxes(boxes[1], 2) == boxes[2:4]
+    assert await store.messages.mailboxes(boxes[-1]) == []
+    some = await store.messages.aged(Mark.READ, FAR, boxes[1:3])
+    assert sorted(each.mailbox_id for each in some) == [boxes[1], boxes[1], boxes[2], boxes[2]]
+    assert [each.id for each in await store.messages.aged(Mark.READ, FAR, boxes[1:3], 1)] == [some[0].id]
+    assert await store.messages.aged(Mark.READ, FAR, []) == []
 
 
 async def test_time_begins_anew_for_a_message_that_is_restored(store: Store) -> None:
@@ -207,8 +228,8 @@ async def test_time_begins_anew_for_a_message_that_is_restored(store: Store) -> 
         await store.messages.mark(old.id, mark)
     before = datetime.now(UTC)
     await store.messages.mark(old.id, Mark.UNDELETE)
-    assert await store.messages.aged(Mark.DELETE, before) == []
-    assert [each.id for each in await store.messages.aged(Mark.DELETE, FAR)] == [old.id]
+    assert await aged(store, Mark.DELETE, before) == []
+    assert [each.id for each in await aged(store, Mark.DELETE, FAR)] == [old.id]
 
 
 async def test_what_ripens_is_counted_by_user_with_a_mail_address(store: Store) -> None:

@@ -7,7 +7,7 @@ same marks: no harm. Broadcasts do not age: they end on their last day. Nor does
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -15,7 +15,7 @@ import structlog
 
 from store.api import Store
 from store.errors import NotFound, StoreError, Unavailable
-from store.model import Mark, Message, MessageKind
+from store.model import FIRST, Mark, Message, MessageKind
 from voicemail import receipts
 from voicemail.broadcasts import BROADCAST, HEARD, over
 from voicemail.policy.book import aging_of
@@ -29,6 +29,8 @@ EVERY = 30 * 60.0
 AFTER_FAILURE = 60.0
 LOOK = 5.0
 """Seconds between two looks at whether this node is Primary."""
+PAGE = 500
+"""Mailboxes that are looked through at once."""
 BATCH = 50
 """Marks between two pauses."""
 AGELESS = (MessageKind.BROADCAST, MessageKind.OUTGOING)
@@ -90,19 +92,27 @@ class Ager:
         await self._end_broadcasts(now)
 
     async def _age(self, mark: Mark, before: datetime) -> None:
+        after, marked = FIRST, 0
+        while boxes := await self._store.messages.mailboxes(after, PAGE):
+            marked += await self._age_in(boxes, mark, before)
+            after = boxes[-1]
+        if marked:
+            log.info("messages aged", mark=str(mark), messages=marked, before=before.isoformat())
+
+    async def _age_in(self, boxes: Sequence[UUID], mark: Mark, before: datetime) -> int:
+        """How many were marked in these mailboxes."""
         marked: set[UUID] = set()
-        while ripe := [each for each in await self._ripe(mark, before) if each.id not in marked]:
+        while ripe := [each for each in await self._ripe(mark, before, boxes) if each.id not in marked]:
             for start in range(0, len(ripe), BATCH):
                 for message in ripe[start : start + BATCH]:
                     await self._tell_sender(message, mark)
                     await self._mark(message.id, mark)
                 await self._sleep(PAUSE)
             marked.update(each.id for each in ripe)
-        if marked:
-            log.info("messages aged", mark=str(mark), messages=len(marked), before=before.isoformat())
+        return len(marked)
 
-    async def _ripe(self, mark: Mark, before: datetime) -> list[Message]:
-        found = await self._store.messages.aged(mark, before)
+    async def _ripe(self, mark: Mark, before: datetime, boxes: Sequence[UUID]) -> list[Message]:
+        found = await self._store.messages.aged(mark, before, boxes)
         return [m for m in found if m.envelope.kind not in AGELESS]
 
     async def _tell_sender(self, message: Message, mark: Mark) -> None:
