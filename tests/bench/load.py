@@ -242,11 +242,10 @@ async def spent_by(sipp: asyncio.subprocess.Process) -> float:
     """Wait for its end; CPU seconds it took."""
     spent = 0.0
     while sipp.returncode is None:
-        try:
+        with suppress(OSError):  # it has ended, and we are told in a moment
             spent = processes.seconds(sipp.pid)
+        with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(sipp.wait()), 1.0)
-        except (OSError, TimeoutError):
-            continue
     return spent
 
 
