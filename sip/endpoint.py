@@ -42,7 +42,8 @@ from typing import Any
 import pjsua2 as pj
 import structlog
 
-from sip.enginecall import Ear, EngineCall, Headers, with_headers
+from sip.ear import Ears
+from sip.enginecall import EngineCall, Headers, with_headers
 from sip.errors import EngineError
 from sip.requests import Request
 from sip.settings import EngineSettings, Login
@@ -114,8 +115,7 @@ class Engine:
         self.retired: collections.deque[tuple[float, Any]] = collections.deque()
         self.chores: collections.deque[tuple[float, Callable[..., Any], int]] = collections.deque()
         self.calls: dict[int, EngineCall] = {}
-        self.ears: collections.deque[Ear] = collections.deque()
-        """Those that listen to no call now."""
+        self.ears = Ears()
         self.over: list[EngineCall] = []
         self.accounts: dict[tuple[str, str], Account] = {}
         self.numbers, self.running = itertools.count(1), True
@@ -231,10 +231,6 @@ class Engine:
             self.tell(number, "call", invite)
         return number
 
-    def ear(self) -> Ear:
-        """One that listens to no call; the one that has rested longest."""
-        return self.ears.popleft() if self.ears else Ear()
-
     def retire(self, player: Any) -> None:
         self.retired.append((time.monotonic(), player))
 
@@ -245,11 +241,13 @@ class Engine:
     def run(self) -> None:
         """Serve until `stop`."""
         gc.disable()
-        collected, frozen = time.monotonic(), False
+        collected = now = time.monotonic()
+        frozen = False
         while self.running:
-            self.endpoint.libHandleEvents(self.settings.poll_ms)
+            self.endpoint.libHandleEvents(self.ears.wait(self.settings.poll_ms, now))
             now = time.monotonic()
             self.polled(now)
+            self.ears.look(now)
             while self.chores and self.chores[0][0] <= now:
                 self.later(*self.chores.popleft()[1:])
             while self.commands:

@@ -6,17 +6,13 @@ from typing import TYPE_CHECKING, Any
 import pjsua2 as pj
 import structlog
 
-from sip.inband import Inband
-from sip.wav import RATE
+from sip.ear import Ear
 
 if TYPE_CHECKING:
     from sip.endpoint import Engine
 
 RESTORED = 0.7
 """Seconds after which a new stream has turned its silence suppression on."""
-
-BY_AUDIO = 9
-"""How a key was told that was heard in the audio; the library has 0 (RFC 4733) and 1 (SIP INFO)."""
 
 Headers = Iterable[tuple[str, str]]
 
@@ -43,30 +39,6 @@ class Player(pj.AudioMediaPlayer):  # type: ignore[misc]
         self.tell("played", self.serial)
 
 
-class Ear(pj.AudioMediaPort):  # type: ignore[misc]
-    """Listens for keys in the audio of one call. Used again for later ones, and never taken away: the media
-    thread may be in it at any moment, and 2 of 240 calls that ended under its hands killed the worker."""
-
-    tell: Callable[[str, Any], None]
-    inband: Inband
-
-    def __init__(self) -> None:
-        super().__init__()
-        form = pj.MediaFormatAudio()
-        form.init(pj.PJMEDIA_FORMAT_PCM, RATE, 1, 20_000, 16)
-        self.createPort("ear", form)
-
-    def of(self, tell: Callable[[str, Any], None]) -> "Ear":
-        """Listening to another call from now on."""
-        self.tell, self.inband = tell, Inband()
-        return self
-
-    def onFrameReceived(self, frame: Any) -> None:
-        """On a media thread, every 20 ms: about 0.1 ms of work."""
-        for key in self.inband.feed(bytes(frame.buf)):
-            self.tell("digit", f"{key}{BY_AUDIO}")
-
-
 class EngineCall(pj.Call):  # type: ignore[misc]
     """A call as the main thread sees it. All methods but the callbacks are commands."""
 
@@ -76,7 +48,7 @@ class EngineCall(pj.Call):  # type: ignore[misc]
     audio: Any = None
     player: Any = None
     recorder: Any = None
-    ear: Any = None
+    ear: Ear | None = None
     keeps_rtp = over = paused = False
     partner = 0
     """The call that this one is joined with; 0 for none."""
@@ -127,11 +99,17 @@ class EngineCall(pj.Call):  # type: ignore[misc]
     def listen(self, index: int) -> None:
         """For keys in the audio, where no telephone events (RFC 4733) were agreed on."""
         wanted = self.engine.settings.hears_tones
-        needed = wanted and self.getStreamInfo(index).audTxEventPt < 0
-        if needed and not self.ear:
-            self.ear = self.engine.ear().of(self.tell)
-        if self.ear and needed:
-            self.audio.startTransmit(self.ear)
+        if wanted and self.getStreamInfo(index).audTxEventPt < 0:
+            self.ear = self.ear or self.engine.ears.take(self.tell)
+            if self.ear:
+                self.ear.hear(self.audio)
+        else:
+            self.hear_no_more()
+
+    def hear_no_more(self) -> None:
+        ear, self.ear = self.ear, None
+        if ear:
+            self.engine.ears.give_back(ear)
 
     def reply(self, code: int, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
         parameters = pj.CallOpParam()
@@ -248,10 +226,8 @@ class EngineCall(pj.Call):  # type: ignore[misc]
         """The last references to what it used go here, in the main thread."""
         if self.player:
             self.engine.retire(self.player)
-        if self.ear:
-            disconnect(self.audio, self.ear)
-            self.engine.ears.append(self.ear)
-        self.player = self.recorder = self.audio = self.ear = None
+        self.hear_no_more()
+        self.player = self.recorder = self.audio = None
 
 
 def disconnect(source: Any, destination: Any) -> None:

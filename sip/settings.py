@@ -51,8 +51,7 @@ class EngineSettings:
     suppress_silence: bool = True
     """Send no RTP while there is nothing but silence to send."""
     hears_tones: bool = False
-    """Take tones in the audio for keys, in calls that agreed on no telephone events. Costs some 47 ms of CPU
-    a second of such a call: the library hands each frame to Python."""
+    """Take tones in the audio for keys, in calls that agreed on no telephone events."""
     log_level: int = 1
 
 

@@ -105,8 +105,8 @@ class Sip(Section):
     presence_port: Port = 5061
     """Of the presence server behind the edge; loopback only."""
     calls_per_second_per_worker: int = Field(12, ge=1, le=16)
-    hears_tones: bool = False
-    """Keys as tones in the audio, of telephones that know no telephone events: dear, see docs/callers.md."""
+    hears_tones: bool = True
+    """Keys as tones in the audio, of telephones that agreed on no telephone events: see docs/callers.md."""
     requests_per_second_per_source: int = Field(200, ge=1)
 
 

@@ -26,7 +26,7 @@ allowed_networks = []             # who may call besides the trunks, e.g. ["192.
 balancers = []                    # in front of the edges, e.g. ["192.0.2.20:5060"]; they are believed
                                   # when they say where a call came from
 calls_per_second_per_worker = 12
-hears_tones = false  # keys as tones in the audio: see docs/callers.md
+hears_tones = true                # keys as tones in the audio, where telephone events were not agreed on
 requests_per_second_per_source = 200
 
 # One block for each PBX. Its addresses may call, and its lamps can be lit.

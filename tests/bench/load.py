@@ -50,6 +50,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--edges", type=int, choices=(1, 2), default=2, help="how many take calls")
     parser.add_argument("--rate", type=int, default=10, help="new calls a second while filling up")
     parser.add_argument("--idle", type=float, default=20.0, help="seconds of idling measured first")
+    parser.add_argument("--deaf", action="store_true", help="hears_tones = false: what hearing them costs")
     parser.add_argument("--port", type=int, default=7060, help="SIP port of the first node")
     parser.add_argument(
         "--keep", action="store_true", help="leave logs, databases and recordings where they are"
@@ -121,7 +122,13 @@ class Bench:
         )
         port = self.chosen.port
         return Plan(
-            self.home, sip=port, workers_at=port + 240, rtp=16000, workers=self.chosen.workers, more=trunk
+            self.home,
+            sip=port,
+            workers_at=port + 240,
+            rtp=16000,
+            workers=self.chosen.workers,
+            hears_tones=not self.chosen.deaf,
+            more=trunk,
         )
 
     async def add_users(self) -> None:
@@ -235,11 +242,10 @@ async def spent_by(sipp: asyncio.subprocess.Process) -> float:
     """Wait for its end; CPU seconds it took."""
     spent = 0.0
     while sipp.returncode is None:
-        try:
+        with suppress(OSError):  # it has ended, and we are told in a moment
             spent = processes.seconds(sipp.pid)
+        with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(sipp.wait()), 1.0)
-        except (OSError, TimeoutError):
-            continue
     return spent
 
 

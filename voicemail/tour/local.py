@@ -34,6 +34,7 @@ class Plan:
     """Address and port of SIP balancers in front of both nodes."""
     mail_port: int = 0
     """Of the SMTP sink; 0 for no mail."""
+    hears_tones: bool = True
     more: str = ""
     """Further lines of both configuration files: trunks and other sections."""
 
@@ -51,7 +52,7 @@ class Plan:
             f'[sip]\nport = {sip}\npresence_port = {sip + 1}\npilot = "{self.pilot}"\n'
             f"workers = {self.workers}\nworker_port = {self.workers_at + 100 * step}\n"
             f"rtp_port = {self.rtp + 1200 * step}\nallowed_networks = [{networks}]\n"
-            f"balancers = [{balancers}]\n"
+            f"balancers = [{balancers}]\nhears_tones = {str(self.hears_tones).lower()}\n"
             f"requests_per_second_per_source = 1000\n"
             f"[metrics]\nport = {sip + 8}\n[store]\nport = {sip + 7}\n{mail}{self.more}"
         )
