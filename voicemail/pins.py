@@ -12,9 +12,12 @@ import asyncio
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from uuid import UUID, uuid5
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
+
+from store.model import User
 
 _HASHER = PasswordHasher(time_cost=1, memory_cost=2 * 1024, parallelism=1)
 
@@ -23,6 +26,11 @@ _HASHER = PasswordHasher(time_cost=1, memory_cost=2 * 1024, parallelism=1)
 def _thread() -> ThreadPoolExecutor:
     """Made at first use: a thread must not exist before the zygote forks."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="pin")
+
+
+def own(user: User) -> UUID:
+    """Under which a user's attempts at his own telephone are counted."""
+    return uuid5(user.id, "own telephone")
 
 
 def hashed(pin: str) -> str:

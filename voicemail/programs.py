@@ -20,7 +20,7 @@ from store.server import STOP_FAST, Passwords, PostgresServer, ServerSettings, T
 from voicemail.cluster.keeper import NotYet, Program
 from voicemail.config import Config
 from voicemail.errors import ClusterError
-from voicemail.primary.service import request_address
+from voicemail.primary.addresses import request_address
 from voicemail.secrets import Member, NodeFiles, socket_folder
 
 LOOPBACK = "127.0.0.1"

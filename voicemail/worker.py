@@ -10,7 +10,6 @@ import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from uuid import UUID
 
@@ -30,6 +29,7 @@ from voicemail.call_orders import path_of
 from voicemail.calling import Caller, taking_orders
 from voicemail.config import Config, load
 from voicemail.delivery import Delivery, Rules
+from voicemail.localtime import local_time
 from voicemail.log import configure
 from voicemail.pilot import Pilot, PilotSettings
 from voicemail.prompts import NAME, SHIPPED, PromptBook
@@ -115,11 +115,6 @@ def pilot_settings(config: Config, slot: int) -> PilotSettings:
         redirecting={trunk.name: trunk.redirecting for trunk in config.trunk},
         forwarded_by={trunk.name: tuple(map(Source, trunk.forwarded_by)) for trunk in config.trunk},
     )
-
-
-def local_time() -> datetime:
-    """Now, in this machine's time zone."""
-    return datetime.now().astimezone()
 
 
 def session_of(config: Config) -> Session:

@@ -15,7 +15,7 @@ from store.postgres import PostgresStore
 from tests.fakes.cli import CommandLine
 from tests.fakes.store_contract import message
 from voicemail import pins
-from voicemail.cli.app import app
+from voicemail.cli.app import tree
 from voicemail.config import load
 from voicemail.secrets import Membership, NodeFiles, member_of
 
@@ -91,7 +91,7 @@ def test_a_pin_that_is_given_is_not_printed(voicemail: CommandLine, on_store: On
 def test_a_pin_is_asked_for_unseen_and_twice(voicemail: CommandLine, on_store: OnStore) -> None:
     voicemail.good("user", "add", "1001")
     words = ["user", "set-pin", "1001", "--pin", "-", "--config", str(voicemail.config)]
-    result = CliRunner().invoke(app, words, input=f"{GOOD}\n{GOOD}\n")
+    result = CliRunner().invoke(tree(), words, input=f"{GOOD}\n{GOOD}\n")
     assert result.exit_code == 0 and GOOD not in result.output
     assert accepts(user_in(on_store), GOOD)
 

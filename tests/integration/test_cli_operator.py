@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from voicemail import control
-from voicemail.cli.app import app
+from voicemail.cli.app import tree
 from voicemail.cluster.keepalive import KeepAlive
 from voicemail.cluster.roles import Status
 from voicemail.config import load
@@ -57,7 +57,7 @@ def node(config: Path) -> Iterator[ScriptedNode]:
 
 
 def run(*words: str, types: str = "") -> tuple[int, str]:
-    result = CliRunner().invoke(app, ["cluster", *words], input=types)
+    result = CliRunner().invoke(tree(), ["cluster", *words], input=types)
     return result.exit_code, result.stdout
 
 
@@ -94,7 +94,7 @@ def test_yes_on_the_command_line_asks_nothing(node: ScriptedNode) -> None:
 
 def test_a_refusal_is_an_error(node: ScriptedNode) -> None:
     node.answers = [RoleRefused("vm1 is Primary: make vm2 Primary first")]
-    result = CliRunner().invoke(app, ["cluster", "deactivate", "vm1"])
+    result = CliRunner().invoke(tree(), ["cluster", "deactivate", "vm1"])
     assert result.exit_code == 1 and str(result.exception) == "vm1 is Primary: make vm2 Primary first"
 
 

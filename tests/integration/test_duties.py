@@ -12,7 +12,7 @@ from voicemail import control
 from voicemail.cluster.roles import Status
 from voicemail.config import Config, load
 from voicemail.errors import ClusterError, NodeUnreachable, VoicemailError
-from voicemail.primary.answers import socket_of
+from voicemail.primary.addresses import socket_of
 from voicemail.secrets import Member, Membership
 from voicemail.supervise.commands import Commands
 from voicemail.supervise.duties import QUESTIONS, Duties

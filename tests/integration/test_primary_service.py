@@ -32,8 +32,7 @@ from voicemail import control
 from voicemail.config import load
 from voicemail.policy.devices import Attachment, Device, DeviceKind, MailFormat
 from voicemail.policy.house import ALTERNATE
-from voicemail.primary.answers import socket_of
-from voicemail.primary.service import REQUEST_PORT, request_address
+from voicemail.primary.addresses import REQUEST_PORT, request_address, socket_of
 from voicemail.secrets import Membership, NodeFiles, member_of
 
 ANNA = User(UUID(int=1), "1001", name="Anna", mail="anna@example.com")

@@ -1,13 +1,10 @@
 """The administrator's commands: `voicemail …`. Tables for people, `--json` for scripts."""
 
 import sys
-from collections.abc import Callable
-from functools import cache
 
 import structlog
-import typer
 
-from voicemail.cli.app import app
+from voicemail.cli.app import main_of
 from voicemail.errors import VoicemailError
 
 __all__ = ["main"]
@@ -20,7 +17,7 @@ def main() -> None:
 
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
-        _command()()
+        main_of(sys.argv[1:])()
     except VoicemailError as error:
         sys.stderr.write(f"voicemail: {error}\n")
         sys.exit(1)
@@ -31,9 +28,3 @@ def main() -> None:
         where = f"{error.filename}: " if error.filename else ""
         sys.stderr.write(f"voicemail: {where}{error.strerror or error}\n")
         sys.exit(1)
-
-
-@cache
-def _command() -> Callable[[], object]:
-    """The command tree, made once for a process."""
-    return typer.main.get_command(app)

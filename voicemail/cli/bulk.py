@@ -21,11 +21,11 @@ from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, wi
 from voicemail.cli.people import known, save
 from voicemail.config import Config
 from voicemail.errors import VoicemailError
+from voicemail.localtime import local_time
 from voicemail.policy import people
 from voicemail.policy.bulk import REASON, Change, Line, Plan, Wrong, check_head, plan, rules_of
 from voicemail.policy.house import House, look
 from voicemail.policy.text import NOTHING
-from voicemail.worker import local_time
 
 SHOWN = 20
 """Lines of each sort that a preview tells in words."""

@@ -13,10 +13,10 @@ from store.api import Store
 from store.model import Setting, setting_id
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, with_store
 from voicemail.config import Config
-from voicemail.conversation.address import NAME
 from voicemail.conversation.handler import SWITCHES
 from voicemail.conversation.lookup import ON
 from voicemail.errors import VoicemailError
+from voicemail.greetings import NAME
 from voicemail.policy.book import parsed
 from voicemail.policy.house import House, look
 from voicemail.policy.model import CallHandler, GreetingKind, GreetingSwitch, Members, in_language

@@ -15,8 +15,8 @@ from voicemail import pins
 from voicemail.cli import bulk, people
 from voicemail.cli.common import DEFAULT_CONFIG, ConfigPath, Json, say, show, user_of, with_store
 from voicemail.config import Config
-from voicemail.conversation.expected import own
 from voicemail.errors import VoicemailError
+from voicemail.localtime import local_time
 from voicemail.policy import pin_rules
 from voicemail.policy.book import OPTIONS
 from voicemail.policy.bulk import rules_of
@@ -24,7 +24,6 @@ from voicemail.policy.house import look
 from voicemail.policy.model import PinRules, UserOptions
 from voicemail.policy.people import why_no_lamp
 from voicemail.policy.references import needed_by, taken
-from voicemail.worker import local_time
 
 app = typer.Typer(no_args_is_help=True)
 people.register(app)
@@ -86,7 +85,8 @@ def show_user(extension: Extension, config: ConfigPath = DEFAULT_CONFIG, as_json
         counts = await store.messages.counts(user.id)
         policy = PinPolicy(loaded.pin.failures, loaded.pin.window_minutes, loaded.pin.lock_minutes)
         locked, at_home = [
-            await store.sign_ins.locked_until(each, policy, local_time()) for each in (user.id, own(user))
+            await store.sign_ins.locked_until(each, policy, local_time())
+            for each in (user.id, pins.own(user))
         ]
         return _row(user) | {
             "New": counts.new,
@@ -118,7 +118,7 @@ def set_pin(
             await store.settings.put(Setting(UserOptions.KIND, OPTIONS, changed.model_dump_json(), user.id))
         await store.users.change(replace(user, pin_hash=pins.hashed(chosen)))
         await store.sign_ins.unlock(user.id)
-        await store.sign_ins.unlock(own(user))
+        await store.sign_ins.unlock(pins.own(user))
         return chosen
 
     chosen = with_store(config, work)

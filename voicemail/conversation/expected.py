@@ -24,11 +24,6 @@ NOBODY = UUID("6f9d2f0e-5d0c-4f3e-9a55-2f1d6c1a7b10")
 """Attempts at an ID that nobody has are counted below a name made of this and the ID."""
 
 
-def own(user: User) -> UUID:
-    """Under which a user's attempts at his own telephone are counted."""
-    return uuid5(user.id, "own telephone")
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """Who an ID was a moment ago: the id is made up for nobody's."""
@@ -96,7 +91,7 @@ class Expected:
         store, desk = self._desk.store, self._desk
         user = self._known or await reach(store.users.by_extension(self.extension))
         user_id = user.id if user else uuid5(NOBODY, self.extension)
-        counted = own(user) if user and self._own_phone else user_id
+        counted = pins.own(user) if user and self._own_phone else user_id
         look = await reach(store.sign_ins.look(counted, user_id, desk.policy, desk.now()))
         return Seen(user_id, counted, look)
 

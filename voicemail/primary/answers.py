@@ -7,7 +7,6 @@ of destinations and of tries is this process's own, so nobody else can say it. A
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -16,7 +15,6 @@ import structlog
 from store.api import Store
 from store.errors import StoreError
 from store.model import Waiting, Work
-from voicemail.config import Config
 from voicemail.errors import VoicemailError
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.clock import Clock
@@ -38,11 +36,6 @@ PHONES = "phones"
 
 log = structlog.get_logger()
 Answer = dict[str, Any]
-
-
-def socket_of(config: Config) -> Path:
-    """Where the process of a node answers."""
-    return config.run_directory / "primary.sock"
 
 
 class Answers:

@@ -26,10 +26,11 @@ from voicemail.cluster.alarms import Alarm, State
 from voicemail.cluster.watch import notice, tell
 from voicemail.config import Config, load
 from voicemail.log import configure
+from voicemail.primary.addresses import request_address, socket_of
 from voicemail.primary.agenda import Agenda
 from voicemail.primary.aging import Ager
 from voicemail.primary.announcer import Announcer
-from voicemail.primary.answers import Answers, socket_of
+from voicemail.primary.answers import Answers
 from voicemail.primary.calls import CallBook
 from voicemail.primary.clock import Clock, SystemClock
 from voicemail.primary.dialler import Workers
@@ -52,15 +53,7 @@ from voicemail.primary.templates import Templates
 from voicemail.primary.webhook import Https
 from voicemail.secrets import NodeFiles, app_conninfo
 
-REQUEST_PORT = 30
-"""Above `sip.worker_port` (28 workers at most): where our NOTIFY and PUBLISH come from."""
-
 log = structlog.get_logger()
-
-
-def request_address(config: Config) -> tuple[str, int]:
-    """Where the requests come from; the edge must count it among its members."""
-    return "127.0.0.1", config.sip.worker_port + REQUEST_PORT
 
 
 def senders(config: Config) -> Senders:

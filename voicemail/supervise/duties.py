@@ -15,7 +15,7 @@ from voicemail.cluster.manager import Manager
 from voicemail.cluster.roles import Status
 from voicemail.config import Config
 from voicemail.errors import ClusterError, VoicemailError
-from voicemail.primary.answers import socket_of
+from voicemail.primary.addresses import socket_of
 from voicemail.supervise.commands import Asked, Commands
 from voicemail.supervise.link import Link
 

@@ -10,7 +10,7 @@ import typer
 
 from sip import wav
 from tests.fakes.cli import CommandLine
-from voicemail.cli.app import app
+from voicemail.cli.app import tree
 from voicemail.policy.model import Go
 
 ROOT = Path(__file__).parents[4]
@@ -18,7 +18,7 @@ PAGE = (ROOT / "docs/administration.md").read_text()
 EXAMPLES = [
     shlex.split(line, comments=True)[1:] for line in re.findall(r"^    (voicemail .*)$", PAGE, re.MULTILINE)
 ]
-TREE: Any = typer.main.get_command(app)
+TREE: Any = typer.main.get_command(tree())
 
 
 def commands() -> dict[str, set[str]]:
