@@ -86,7 +86,6 @@ class Watch:
             self.world.broken(f"node {number} does not keep that it is Deactivated")
         if change:
             self.changed(host, change)
-        self.judge()
 
     def changed(self, host: Host, change: Change) -> None:
         """Nobody takes the Primary's work that the other one has, nor by itself when that is forbidden."""
@@ -127,36 +126,36 @@ class Watch:
         """Never two on duty for longer than it takes to hear of it, never two that are Deactivated; and
         not nobody on duty when there is one who could be."""
         world, (one, two) = self.world, self.world.hosts
-        linked = world.whole_since is not None
+        linked, unknown = world.whole_since is not None, self.together()
         together = self.both.lasts(linked and one.on_duty and two.on_duty, world.now)
-        if together > self.together():
+        if together > unknown:
             world.broken(f"both on duty for {together:.2f} s")
         if one.disk.deactivated and two.disk.deactivated:
             world.broken("both are Deactivated")
         for host, other in ((one, two), (two, one)):
-            self.judge_one(host, other, linked)
+            self.judge_one(host, other, linked, unknown)
 
-    def judge_one(self, host: Host, other: Host, linked: bool) -> None:
+    def judge_one(self, host: Host, other: Host, linked: bool, unknown: float) -> None:
         """A Primary that cannot do the work is relieved; what is left is taken."""
-        world = self.world
+        world, on_duty = self.world, host.on_duty
         able = other.status in SERVING and other.duties_work and not other.disk.full
-        helpless = linked and world.automatic and host.on_duty and not host.duties_work and able
+        helpless = linked and world.automatic and on_duty and not host.duties_work and able
         seconds = self.degraded[host.number].lasts(helpless, world.now)
-        if seconds > 2 * self.together() + world.merge_takes:
+        if seconds > 2 * unknown + world.merge_takes:
             world.broken(f"node {host.number} is not relieved for {seconds:.2f} s")
         if not host.manager:
             self.left[host.number].since = None
             return
         ready = host.awake and host.was_ready and host.calls_work and not host.disk.deactivated
         away = world.joined and not (other.awake and other.calls_work and not other.disk.deactivated)
-        alone = ready and not host.disk.full and not host.on_duty
+        alone = ready and not host.disk.full and not on_duty
         must = (away and world.automatic) or not world.joined
         seconds = self.left[host.number].lasts(alone and must, world.now)
         if seconds > host.manager.hearing.patience + REACTION + world.slowest:
             world.broken(f"node {host.number} leaves the work of the other undone for {seconds:.2f} s")
         seen_since = max(host.awake_since, other.awake_since)
         unready = other.awake and not other.was_ready and world.now - seen_since > START + 3.0
-        if unready and ready and linked and world.automatic and not host.on_duty and not host.disk.full:
+        if unready and ready and linked and world.automatic and not on_duty and not host.disk.full:
             world.broken(f"node {host.number} waits for one that does not get ready")
 
     def together(self) -> float:
