@@ -24,14 +24,16 @@ def samples(path: Path) -> Samples:
     return np.frombuffer(wav.samples_pcm16(wav.read(path)), "<i2").astype(np.float64)
 
 
-def hears(recording: Path, prompt: Path) -> float | None:
+def hears(recording: Path, prompt: Path, known: float = 0.0) -> float | None:
     """The second at which `prompt` begins in `recording`, where it fits best; None when it is not
-    there. Slightly below 0 when its first words were missed. Raises BadSound when either cannot be
-    read or the prompt is silent."""
+    there. Slightly below 0 when its first words were missed. It is known not to be in the first `known`
+    seconds. Raises BadSound when either cannot be read or the prompt is silent."""
     wanted = samples(prompt)
     if not wanted.any():
         raise BadSound(f"{prompt} is silent")
-    return find(samples(recording), wanted)
+    skipped = max(0, int((known - EDGE) * wav.RATE) - len(wanted))
+    found = find(samples(recording)[skipped:], wanted)
+    return None if found is None else found + skipped / wav.RATE
 
 
 def find(heard: Samples, wanted: Samples) -> float | None:
@@ -46,6 +48,7 @@ def find(heard: Samples, wanted: Samples) -> float | None:
     energy = np.cumsum(np.concatenate(([0.0], heard**2)))
     power = energy[len(wanted) :] - energy[: len(energy) - len(wanted)]
     floor = QUIET**2 * len(wanted)
-    scores = matches / np.sqrt(np.maximum(power, floor) * (wanted @ wanted))
+    # By `sum`: `@` would wake the threads of BLAS, which spin for longer than this takes.
+    scores = matches / np.sqrt(np.maximum(power, floor) * np.square(wanted).sum())
     best = int(np.argmax(scores))
     return (best - edge) / wav.RATE if scores[best] >= ALIKE else None

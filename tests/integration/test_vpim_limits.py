@@ -190,7 +190,7 @@ def known(person: Person) -> Person:
     return replace(person, name=clean(person.name))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(mail=MAILS, codec=st.sampled_from(list(Codec)), item=st.text(max_size=30))
 def test_whatever_is_written_is_by_the_rfc(mail: VoiceMail, codec: Codec, item: str) -> None:
     raw = written(mail, codec, item)
@@ -199,7 +199,7 @@ def test_whatever_is_written_is_by_the_rfc(mail: VoiceMail, codec: Codec, item: 
     assert raw == written(mail, codec, item)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(mail=MAILS)
 def test_whatever_is_written_is_read_again(mail: VoiceMail) -> None:
     got = read(written(mail, Codec.PCMU, "i1"))
@@ -241,7 +241,7 @@ PIECES = st.sampled_from(
 ENDS = st.sampled_from(["\r\n", "\r\n", "\n", "", " "])
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=500, deadline=None)
 @given(pieces=st.lists(st.tuples(st.one_of(PIECES, PIECES, st.text(max_size=10)), ENDS), max_size=40))
 def test_nothing_that_comes_in_raises_anything_but_unreadable(pieces: list[tuple[str, str]]) -> None:
     raw = "".join(piece + end for piece, end in pieces).encode("latin-1", "replace")
@@ -251,7 +251,7 @@ def test_nothing_that_comes_in_raises_anything_but_unreadable(pieces: list[tuple
         assert error.code.startswith("5.") and str(error)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(at=st.integers(0, 10**6), junk=st.binary(min_size=1, max_size=8), cut=st.booleans())
 def test_a_damaged_mail_raises_nothing_but_unreadable(at: int, junk: bytes, cut: bool) -> None:
     raw = written(plain(speech=(Speech(wav(0.1), 0.1), Speech(wav(0.1), 0.1, BOB, SENT))), Codec.WAV, "i1")

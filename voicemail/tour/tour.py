@@ -51,19 +51,23 @@ class Person:
     id: UUID
 
 
+LISTENS = 0.1
+"""Seconds between two looks at what a call has heard."""
+
+
 def prompt(name: str) -> Path:
     path = PROMPTS.find(name)
     assert path is not None, name
     return path
 
 
-async def until(what: str, look: Callable[[], Awaitable[T | None]], within: float) -> T:
+async def until(what: str, look: Callable[[], Awaitable[T | None]], within: float, every: float = 0.02) -> T:
     """The first thing that `look` finds. Raises TourFailed."""
     ends = time.monotonic() + within
     while time.monotonic() < ends:
         if (found := await look()) is not None:
             return found
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every)
     raise TourFailed(f"not seen within {within:g} s: {what}")
 
 
@@ -89,21 +93,25 @@ class Listening:
 
     async def hear(self, name: str, sound: Path | None = None, within: float = 15.0) -> float:
         """Wait until the prompt has been heard to its end; the second at which it began."""
+        known = 0.0
 
         async def look() -> float | None:
-            return await asyncio.to_thread(self._find, sound or prompt(name))
+            nonlocal known
+            found, known = await asyncio.to_thread(self._find, sound or prompt(name), known)
+            return found
 
-        return await until(f"the caller hears {name!r}", look, within)
+        return await until(f"the caller hears {name!r}", look, within, LISTENS)
 
-    def _find(self, sound: Path) -> float | None:
-        """In a repaired copy, because the file is still being written."""
+    def _find(self, sound: Path, known: float) -> tuple[float | None, float]:
+        """In a repaired copy, because the file is still being written; and how many seconds of it there
+        are, of which the first `known` ones were looked through before."""
         with tempfile.NamedTemporaryFile(suffix=".wav") as copy:
             try:
                 shutil.copyfile(self.path, copy.name)
                 wav.repair(Path(copy.name))
-                return hears(Path(copy.name), sound)
+                return hears(Path(copy.name), sound, known), wav.seconds(Path(copy.name))
             except (OSError, BadSound):
-                return None
+                return None, known
 
 
 class Tour:
