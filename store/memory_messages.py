@@ -210,7 +210,12 @@ class MemorySettings:
         return sorted((s for s in found if kind in ("", s.kind)), key=lambda s: (s.kind, s.name))
 
     async def first(self, kinds: Sequence[str], most: int | None = None) -> Sequence[Setting]:
-        return [each for kind in sorted(set(kinds)) for each in (await self.all(kind))[:most]]
+        self._state.check()
+        found: dict[str, list[Setting]] = {kind: [] for kind in sorted(set(kinds))}
+        for each in self._state.settings.values():
+            if each.owner is None and each.kind in found:
+                found[each.kind].append(each)
+        return [s for each in found.values() for s in sorted(each, key=lambda s: s.name)[:most]]
 
     async def named(self, kind: str, names: Sequence[str]) -> Sequence[Setting]:
         return [each for each in await self.all(kind) if each.name in names]
