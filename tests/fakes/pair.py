@@ -145,7 +145,7 @@ class Pair:
         for replica in self.replicas:
             await replica.switch_synchronous(True)
 
-    async def caught_up(self, timeout: float = 20.0) -> None:
+    async def caught_up(self, timeout: float = 60.0) -> None:
         """Both have applied and flushed everything the other wrote until now."""
         async with asyncio.timeout(timeout):
             for replica, node in zip(self.replicas, self.servers.nodes, strict=True):
