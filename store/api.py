@@ -152,8 +152,8 @@ class Settings(Protocol):
     async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
         """By kind and name: the system's, or a user's. Every kind when none is given."""
 
-    async def first(self, kinds: Sequence[str], most: int | None = None) -> Sequence[Setting]:
-        """By kind and name: of each of these kinds the system's first `most`; None for all."""
+    async def first(self, kinds: Sequence[str], many: Sequence[str] = (), most: int = 0) -> Sequence[Setting]:
+        """By kind and name: all the system's of these `kinds`, and of each of `many` the first `most`."""
 
     async def named(self, kind: str, names: Sequence[str]) -> Sequence[Setting]:
         """By name: the system's of one kind that have these names."""

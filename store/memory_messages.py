@@ -209,13 +209,14 @@ class MemorySettings:
         found = (each for each in self._state.settings.values() if each.owner == owner)
         return sorted((s for s in found if kind in ("", s.kind)), key=lambda s: (s.kind, s.name))
 
-    async def first(self, kinds: Sequence[str], most: int | None = None) -> Sequence[Setting]:
+    async def first(self, kinds: Sequence[str], many: Sequence[str] = (), most: int = 0) -> Sequence[Setting]:
         self._state.check()
-        found: dict[str, list[Setting]] = {kind: [] for kind in sorted(set(kinds))}
+        found: dict[str, list[Setting]] = {kind: [] for kind in sorted({*kinds, *many})}
         for each in self._state.settings.values():
             if each.owner is None and each.kind in found:
                 found[each.kind].append(each)
-        return [s for each in found.values() for s in sorted(each, key=lambda s: s.name)[:most]]
+        shown = {kind: None if kind in kinds else most for kind in found}
+        return [s for kind in found for s in sorted(found[kind], key=lambda s: s.name)[: shown[kind]]]
 
     async def named(self, kind: str, names: Sequence[str]) -> Sequence[Setting]:
         return [each for each in await self.all(kind) if each.name in names]

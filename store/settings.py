@@ -23,12 +23,12 @@ COLUMNS = "select kind, name, body::text, owner from public.setting where owner 
 PAGE = f"{COLUMNS} and kind = %s and name > %s order by name limit %s"
 COUNT = "select count(*) from public.setting where owner is null and not deleted and kind = %s"
 NUMBERED = f"{COLUMNS} and kind = %s and body->>'extension' = %s order by name"
+# In two parts: for a limit that is none the planner would read the whole table.
 FIRST = f"""
-select found.* from unnest(%s::text[]) as wanted (kind)
- cross join lateral ({COLUMNS} and kind = wanted.kind order by name limit %s) found
- order by found.kind, found.name"""
-# For itself: the planner would read the whole table for a limit that is none.
-KINDS = f"{COLUMNS} and kind = any(%s) order by kind, name"
+({COLUMNS} and kind = any(%s)) union all
+(select found.* from unnest(%s::text[]) as wanted (kind)
+ cross join lateral ({COLUMNS} and kind = wanted.kind order by name limit %s) found)
+ order by kind, name"""
 NAMED = f"{COLUMNS} and id = any(%s) order by name"
 # Ranges and not a pattern: of a pattern that is a parameter no index can be used. Ordered as the indexes are,
 # so that no more is read than is wanted, of however many.
@@ -52,9 +52,9 @@ class PostgresSettings:
     async def all(self, kind: str = "", owner: UUID | None = None) -> Sequence[Setting]:
         return [_setting(row) for row in await self._connections.query(ALL, (owner, kind, kind))]
 
-    async def first(self, kinds: Sequence[str], most: int | None = None) -> Sequence[Setting]:
-        query, more = (KINDS, ()) if most is None else (FIRST, (most,))
-        return [_setting(row) for row in await self._connections.query(query, (list(kinds), *more))]
+    async def first(self, kinds: Sequence[str], many: Sequence[str] = (), most: int = 0) -> Sequence[Setting]:
+        values = (list(kinds), list(many), most)
+        return [_setting(row) for row in await self._connections.query(FIRST, values)]
 
     async def named(self, kind: str, names: Sequence[str]) -> Sequence[Setting]:
         ids = [setting_id(kind, name, None) for name in names]

@@ -241,14 +241,14 @@ class Policies:
         now = self._now()
         try:
             async with asyncio.timeout(WITHIN):
-                few = await self._store.settings.first([each.KIND for each in FEW])
-                many = await self._store.settings.first([each.KIND for each in MANY], FIRST)
+                few, many = [each.KIND for each in FEW], [each.KIND for each in MANY]
+                found = await self._store.settings.first(few, many, FIRST)
         except (StoreError, TimeoutError) as error:
             log.warning("policies cannot be looked up", why=str(error) or "no answer")
         else:
-            self._keep({(each.kind, each.name): each for each in (*few, *many)})
-            there = Counter(each.kind for each in many)
-            self._more = frozenset(kind for kind, count in there.items() if count >= FIRST)
+            self._keep({(each.kind, each.name): each for each in found})
+            there = Counter(each.kind for each in found)
+            self._more = frozenset(kind for kind in many if there[kind] >= FIRST)
         self._read_at = now
 
     def _keep(self, system: Mapping[tuple[str, str], Setting]) -> None:
