@@ -90,10 +90,12 @@ class Policies:
     async def get(self, kind: type[P], name: str) -> P | None:
         """The system's policy of this name; None when there is none, not even built in."""
         await self._refresh()
-        found = self._system.get((kind.KIND, name))
-        if found is None and kind.KIND in self._more:
-            found = next(iter(await self._ask(kind.KIND, "name", name)), None)
-        return (found and self._parsed(kind, found)) or BUILT_IN.get(kind, {}).get(name)
+        policy: P | None = None
+        if found := self._system.get((kind.KIND, name)):
+            policy = self._parsed(kind, found)
+        elif kind.KIND in self._more:
+            policy = next((parsed(kind, each) for each in await self._ask(kind.KIND, "name", name)), None)
+        return policy or BUILT_IN.get(kind, {}).get(name)
 
     async def numbered(self, kind: type[P], number: str) -> Mapping[str, P]:
         """Those of one of MANY that are dialled by this number, by name: one at most, where nothing is
@@ -103,7 +105,7 @@ class Policies:
         if found or not number or kind.KIND not in self._more:
             return found if number else {}
         asked = await self._ask(kind.KIND, "number", number)
-        return {each.name: read for each in asked if (read := self._parsed(kind, each))}
+        return {each.name: read for each in asked if (read := parsed(kind, each))}
 
     async def spelled(self, kind: type[P], keys: str) -> Mapping[str, P]:
         """Those of one of MANY whose display name begins so on a telephone's keys, by name; of those that
@@ -112,7 +114,7 @@ class Policies:
         found = {name: each for name, each in known.items() if _spelling(name, each).startswith(keys)}
         if keys and kind.KIND in self._more:
             asked = await self._ask(kind.KIND, "keys", keys)
-            found |= {each.name: read for each in asked if (read := self._parsed(kind, each))}
+            found |= {each.name: read for each in asked if (read := parsed(kind, each))}
         return found if keys else {}
 
     async def all(self, kind: type[P]) -> Mapping[str, P]:
@@ -157,7 +159,7 @@ class Policies:
                 return await settings.spelled(kind, which, MOST_SPELLED)
 
     def _parsed(self, kind: type[P], setting: Setting) -> P | None:
-        """Each body is parsed once: a call may look through thousands of handlers."""
+        """Each body of those that are kept is parsed once."""
         key = (setting.kind, setting.name)
         if key not in self._read or self._read[key][0] != setting:
             self._read[key] = (setting, parsed(kind, setting))
@@ -220,12 +222,17 @@ class Policies:
     async def put(self, name: str, policy: Policy, owner: UUID | None = None) -> None:
         """Raises Unavailable."""
         await self._store.settings.put(Setting(policy.KIND, name, policy.model_dump_json(), owner))
-        self._read_at = None
+        self._forget()
 
     async def remove(self, kind: type[Policy], name: str, owner: UUID | None = None) -> None:
         """Raises NotFound, Unavailable."""
         await self._store.settings.remove(kind.KIND, name, owner)
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was changed here holds at once."""
         self._read_at = None
+        self._asked.clear()
 
     async def _refresh(self) -> None:
         if self._is_fresh():
