@@ -228,10 +228,8 @@ class Pilot:
         `missed` gets the user whose caller leaves no message."""
         invite, settings = call.invite, self._settings
         callers = (invite.identified, *spellings(caller_of(invite)))
-        looked, book = await asyncio.gather(
-            self._phonebook.look_up(candidates(invite, settings), callers),
-            self._book(candidates(invite, settings)),
-        )
+        numbers = candidates(invite, settings)
+        looked, book = await asyncio.gather(self._phonebook.look_up(numbers, callers), self._book(numbers))
         caller = _caller(invite, looked.found)
         board = Switchboard(desk, call, self._phonebook, self._greetings, caller, looked.away)
         place, because = await _first_place(board, invite, settings, looked.found, book)

@@ -1,6 +1,5 @@
 """To whom: numbers, names spelled by keypad, system lists, private lists; heard again, and taken back."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
 
@@ -10,10 +9,9 @@ from voicemail.conversation.addressee import NAME as NAME
 from voicemail.conversation.addressee import Addressee as Addressee
 from voicemail.conversation.addressee import class_of as class_of
 from voicemail.conversation.desk import Desk, reach
-from voicemail.conversation.directory import listed
+from voicemail.conversation.directory import among
 from voicemail.conversation.elsewhere import contacts_named, elsewhere_by_number, spoken_elsewhere
 from voicemail.conversation.menu import HELP, ROUNDS, Mapped, Menu, choose
-from voicemail.names import matches
 from voicemail.policy.key_map import AddressKeys
 from voicemail.policy.model import Members, MenuStyle, PrivateList
 from voicemail.recipients import LIST
@@ -191,8 +189,7 @@ async def _of_list(desk: Desk, name: str, members: Members) -> Addressee:
 
 async def _by_name(desk: Desk, call: Call, user: User, keys: str) -> Addressee | tuple[Sound, ...]:
     """The one that the user means, among those whose names begin so. Else what to say."""
-    everybody = await reach(desk.store.users.all())
-    people = await listed(desk, await asyncio.to_thread(matches, keys, everybody))
+    people = await among(desk, keys, await reach(desk.store.users.all()))
     lists = await _lists(desk, user, keys)
     found: list[User | str] = [*people, *lists]
     away = await contacts_named(desk, user, keys)

@@ -51,7 +51,11 @@ async def search(desk: Desk, call: Call, phonebook: Phonebook, greetings: Greeti
 
 async def matching(desk: Desk, keys: str, phonebook: Phonebook) -> Sequence[User]:
     """Raises Unavailable."""
-    everybody = await reach(phonebook.everybody())
+    return await among(desk, keys, await reach(phonebook.everybody()))
+
+
+async def among(desk: Desk, keys: str, everybody: Sequence[User]) -> Sequence[User]:
+    """Those whose names begin so, and who want to be found."""
     return await listed(desk, await asyncio.to_thread(names.matches, keys, everybody))
 
 

@@ -22,7 +22,6 @@ from voicemail.policy.key_map import Part as Keys
 from voicemail.policy.model import MenuStyle
 from voicemail.words import LANGUAGES, en
 
-PAGE = Path(__file__).parents[4] / "docs/key-maps.md"
 PARTS = {
     "deleted": "after", "dispatch": "after", "dispatching": "during", "settings": "setup",
 }  # fmt: skip
